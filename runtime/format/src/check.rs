@@ -1,0 +1,237 @@
+//! What `File::new_checked` verifies beyond the frame: every number is in range, every reference resolves, shapes
+//! agree, no accumulator overflows, and no op reads bytes that are not there.
+
+use core::ops::Range;
+
+use crate::bytes::u16_at;
+use crate::layout::{ALIGN, NO_TENSOR, header};
+use crate::op::{NAME_AT, RESERVED_FROM};
+use crate::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES};
+use crate::{ChannelBlock, File, FormatError, Op, Resize, Shape, Tensor, TensorId};
+
+/// Multipliers above this are no quantization; the bound keeps equation (6) free of infinities.
+const MAX_MULTIPLIER: f32 = 1_048_576.0;
+
+pub(crate) fn check(file: &File<'_>) -> Result<(), FormatError> {
+    check_image(file)?;
+    for (number, record) in file.tensors.iter().enumerate() {
+        check_tensor(file, number as u16, record)?;
+    }
+    let logits = file.logits_range();
+    if file.classes() == 0 || !logits.start.is_multiple_of(ALIGN) || logits.end > file.arena_len() {
+        return Err(FormatError::Header { at: header::LOGITS_OFFSET });
+    }
+    for at in file.labels {
+        string(file, u32::from_le_bytes(*at))?;
+    }
+    for (number, record) in file.ops.iter().enumerate() {
+        let op = number as u16;
+        string(file, crate::bytes::u32_at(record, NAME_AT))?;
+        let reserved = [1, 26, 27].into_iter().chain(RESERVED_FROM..record.len());
+        zeros(record, reserved).map_err(|_| FormatError::Op { op, field: "a reserved byte" })?;
+        check_op(file, number, &file.op(op, record)?)?;
+    }
+    Ok(())
+}
+
+fn string(file: &File<'_>, at: u32) -> Result<(), FormatError> {
+    file.string(at).map(|_| ()).ok_or(FormatError::String { at })
+}
+
+fn zeros(record: &[u8], mut at: impl Iterator<Item = usize>) -> Result<(), ()> {
+    if at.any(|i| record.get(i).is_some_and(|&b| b != 0)) { Err(()) } else { Ok(()) }
+}
+
+fn check_image(file: &File<'_>) -> Result<(), FormatError> {
+    let bad = |field| Err(FormatError::Preprocess { field });
+    let (spec, shape) = (file.preprocess(), file.image());
+    if shape.channels != spec.colour.channels() {
+        return bad("colour (not the image's channels)");
+    }
+    if let Resize::ShortEdge(edge) = spec.resize
+        && edge < shape.height.max(shape.width)
+    {
+        return bad("short edge (smaller than the input)");
+    }
+    for (i, (mean, std)) in spec.mean.iter().zip(&spec.std).enumerate() {
+        let used = i < shape.channels as usize;
+        if !mean.is_finite() || !std.is_finite() || (used && *std <= 0.0) || (!used && (*mean != 0.0 || *std != 0.0)) {
+            return bad("mean or deviation");
+        }
+    }
+    let qparams = file.tensor(TensorId::IMAGE).map(|t| t.qparams);
+    if qparams != Some(crate::quant::QParams::IMAGE) {
+        return Err(FormatError::Tensor { tensor: 0, field: "scale or zero point (the image's are 1 and -128)" });
+    }
+    Ok(())
+}
+
+fn check_tensor(file: &File<'_>, number: u16, record: &[u8]) -> Result<(), FormatError> {
+    let bad = |field| Err(FormatError::Tensor { tensor: number, field });
+    let tensor = Tensor::parse(record);
+    let Shape { height, width, channels } = tensor.shape;
+    let len = height.checked_mul(width).and_then(|n| n.checked_mul(channels)).filter(|&n| n > 0);
+    let end = len.and_then(|len| len.checked_add(tensor.offset));
+    if end.is_none_or(|end| end as usize > file.arena_len()) {
+        return bad("shape or arena offset");
+    }
+    if !(tensor.offset as usize).is_multiple_of(ALIGN) {
+        return bad("arena offset (no multiple of 64)");
+    }
+    if !(tensor.qparams.scale.is_finite() && tensor.qparams.scale > 0.0) {
+        return bad("scale");
+    }
+    zeros(record, 21..record.len()).or(bad("a reserved byte"))
+}
+
+fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatError> {
+    let bad = |field| Err(FormatError::Op { op: number as u16, field });
+    let find = |id, field| file.tensor(id).ok_or(FormatError::Op { op: number as u16, field });
+    let input = find(op.input(), "input")?;
+    let output = op.output().map(|id| find(id, "output")).transpose()?;
+    let residual = op.residual().map(|id| find(id, "residual")).transpose()?;
+    if op.output() == Some(TensorId::IMAGE) {
+        return bad("output (the image is not written)");
+    }
+    let written = output.map_or(file.logits_range(), |t| t.range());
+    if overlap(&input.range(), &written) {
+        return bad("output (overlaps the input)");
+    }
+
+    let shape = output.map_or(input.shape, |t| t.shape);
+    match op {
+        Op::Conv(conv) => {
+            if conv.window.output(input.shape.height, input.shape.width) != Some([shape.height, shape.width]) {
+                return bad("window (does not give the output's shape)");
+            }
+            if conv.cardinality.checked_rem(conv.groups.get()) != Some(0) || conv.cardinality == 0 {
+                return bad("cardinality");
+            }
+            if let (Some(residual), Some(tensor)) = (conv.residual, residual) {
+                let in_place = tensor.offset as usize == written.start;
+                if tensor.shape != shape || overlap(&tensor.range(), &input.range()) {
+                    return bad("residual (shape or place)");
+                }
+                if !in_place && overlap(&tensor.range(), &written) {
+                    return bad("residual (overlaps the output)");
+                }
+                if !is_multiplier(residual.multiplier) {
+                    return bad("residual multiplier");
+                }
+            }
+            let channels = shape.channels as usize;
+            check_weights(file, number, conv.weights, conv.channels, channels)?;
+        }
+        Op::MaxPool(pool) => {
+            let [height, width] = pool.window.output(input.shape.height, input.shape.width).unwrap_or([0, 0]);
+            if shape != (Shape { height, width, ..input.shape }) {
+                return bad("window (does not give the output's shape)");
+            }
+            if output.map(|t| t.qparams) != Some(input.qparams) || op.input() == TensorId::IMAGE {
+                return bad("output (scale and zero point must be the input's)");
+            }
+        }
+        Op::GlobalAvgPool(pool) => {
+            if shape != (Shape { height: 1, width: 1, ..input.shape }) || op.input() == TensorId::IMAGE {
+                return bad("output (must be 1×1 with the input's channels)");
+            }
+            // The sum of H·W codes must fit an i32.
+            if input.shape.height.saturating_mul(input.shape.width) > 1 << 23 || !is_multiplier(pool.multiplier) {
+                return bad("multiplier or size");
+            }
+        }
+        Op::Linear(linear) => {
+            if number + 1 != file.ops.len() || op.input() == TensorId::IMAGE {
+                return bad("kind (a linear layer is the last op, on codes)");
+            }
+            let blocks = linear.channels.len() / CHANNEL_BLOCK_BYTES;
+            if file.classes().div_ceil(BLOCK) != blocks {
+                return bad("weights (not the header's classes)");
+            }
+            check_weights(file, number, linear.weights, linear.channels, file.classes())?;
+        }
+    }
+    if number + 1 == file.ops.len() && op.output().is_some() {
+        return bad("kind (the last op must write the logits)");
+    }
+    check_alive(file, number, op.input())?;
+    op.residual().map_or(Ok(()), |id| check_alive(file, number, id))
+}
+
+fn is_multiplier(m: f32) -> bool {
+    (0.0..=MAX_MULTIPLIER).contains(&m)
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+/// Alignment, range of the weights and multipliers, and inequality (4) of the quantization page.
+fn check_weights(
+    file: &File<'_>,
+    number: usize,
+    weights: &[u8],
+    channels: &[u8],
+    channels_out: usize,
+) -> Result<(), FormatError> {
+    let bad = |field| Err(FormatError::Op { op: number as u16, field });
+    let place = |blob: &[u8]| (blob.as_ptr() as usize).wrapping_sub(file.bytes.as_ptr() as usize);
+    if !place(weights).is_multiple_of(ALIGN) || !place(channels).is_multiple_of(ALIGN) {
+        return bad("weights (not aligned to 64)");
+    }
+    let (params, _) = channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
+    let block_bytes = weights.len().checked_div(params.len()).unwrap_or(0).max(QUAD_BYTES);
+    // Then the sums below fit a u32.
+    if block_bytes > (1 << 24) / QUAD * QUAD_BYTES {
+        return bad("weights (too many inputs)");
+    }
+    for (block, (packed, params)) in weights.chunks_exact(block_bytes).zip(params).enumerate() {
+        let sums = magnitudes(packed).ok_or(FormatError::Op { op: number as u16, field: "weights (one is -128)" })?;
+        let params = ChannelBlock::read(params);
+        for (i, ((sum, bias), multiplier)) in sums.iter().zip(params.bias).zip(params.multiplier).enumerate() {
+            if u64::from(bias.unsigned_abs()) + 128 * u64::from(*sum) > i32::MAX as u64 {
+                return bad("bias (an accumulator could overflow)");
+            }
+            if !is_multiplier(multiplier) {
+                return bad("multiplier");
+            }
+            if block * BLOCK + i >= channels_out && (*sum != 0 || bias != 0 || multiplier != 0.0) {
+                return bad("weights (padding is not zero)");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Σ|w| of each channel in a block; `None` if a weight is −128.
+fn magnitudes(packed: &[u8]) -> Option<[u32; BLOCK]> {
+    let mut sums = [0u32; BLOCK];
+    let mut least = 0i8;
+    let (quads, _) = packed.as_chunks::<QUAD_BYTES>();
+    for quad in quads {
+        let (rows, _) = quad.as_chunks::<QUAD>();
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum += row.iter().map(|&w| u32::from((w as i8).unsigned_abs())).sum::<u32>();
+        }
+        least = quad.iter().fold(least, |least, &w| least.min(w as i8));
+    }
+    (least > i8::MIN).then_some(sums)
+}
+
+/// The bytes of `id` are still there when op `number` reads them: going back from it, the first op that writes to them
+/// is the one that wrote `id`.
+fn check_alive(file: &File<'_>, number: usize, id: TensorId) -> Result<(), FormatError> {
+    let gone = FormatError::Liveness { op: number as u16, tensor: id.0 };
+    let range = file.tensor(id).ok_or(gone)?.range();
+    for record in file.ops.get(..number).unwrap_or(&[]).iter().rev() {
+        let written = u16_at(record, 4);
+        if written == id.0 {
+            return Ok(());
+        }
+        let other = file.tensor(TensorId(written)).map(|t| t.range());
+        if written != NO_TENSOR && other.is_none_or(|other| overlap(&other, &range)) {
+            return Err(gone);
+        }
+    }
+    if id == TensorId::IMAGE { Ok(()) } else { Err(gone) }
+}

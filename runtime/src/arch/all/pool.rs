@@ -1,0 +1,50 @@
+//! Max-pool and global average pool.
+
+use crate::kernels::{GlobalAvgPoolArgs, MaxPoolArgs};
+
+/// The largest code of each channel in the part of the window inside the input.
+pub(super) fn max_pool(args: &MaxPoolArgs<'_>, output: &mut [i8]) {
+    let (input, window) = (args.input_shape, args.window);
+    let channels = (input.channels as usize).max(1);
+    let width = (args.output_shape.width as usize).max(1);
+    let inside = |out: usize, stride: u8, pad: u8, kernel: u8, size: u32| {
+        let first = (out * usize::from(stride)).wrapping_sub(usize::from(pad));
+        (0..usize::from(kernel)).map(move |k| first.wrapping_add(k)).filter(move |&i| i < size as usize)
+    };
+    let [kernel_h, kernel_w] = window.kernel;
+    let [down, across] = window.stride;
+    let [top, left, ..] = window.padding;
+    for (y, row) in output.chunks_exact_mut(width * channels).enumerate() {
+        for (x, best) in row.chunks_exact_mut(channels).enumerate() {
+            best.fill(i8::MIN);
+            for in_y in inside(y, down, top, kernel_h, input.height) {
+                for in_x in inside(x, across, left, kernel_w, input.width) {
+                    let at = (in_y * input.width as usize + in_x) * channels;
+                    for (best, &code) in best.iter_mut().zip(args.input.get(at..).unwrap_or_default()) {
+                        *best = (*best).max(code);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Channels summed at a time; bounds the stack.
+const STRIP: usize = 64;
+
+/// Equation (7) of the quantization page.
+pub(super) fn global_avg_pool(args: &GlobalAvgPoolArgs<'_>, output: &mut [i8]) {
+    let channels = (args.input_shape.channels as usize).max(1);
+    let zero_point = i32::from(args.input_qparams.zero_point);
+    for (strip, output) in output.chunks_mut(STRIP).enumerate() {
+        let mut sums = [0i32; STRIP];
+        for position in args.input.chunks_exact(channels) {
+            for (sum, &code) in sums.iter_mut().zip(position.iter().skip(strip * STRIP)) {
+                *sum += i32::from(code) - zero_point;
+            }
+        }
+        for (code, sum) in output.iter_mut().zip(sums) {
+            *code = args.requantize.code(sum, args.multiplier);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The kernels table: what a backend implements, and which one runs.
+//!
+//! A backend is a [`Kernels`] value. All of them compute the arithmetic of [`cardinal_format::quant`] on the layout of
+//! [`cardinal_format::weights`], so their results are equal bit for bit.
+
+use cardinal_format::quant::{QParams, Requantize};
+use cardinal_format::weights::WeightLayout;
+use cardinal_format::{Shape, Window};
+
+use crate::arch;
+
+/// A convolution between two tensors. Slices have the lengths that shapes and layout imply.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvArgs<'a> {
+    /// Codes, height × width × channels; raw pixels if `pixels`.
+    pub input: &'a [i8],
+    /// Extent of the input.
+    pub input_shape: Shape,
+    /// Extent of the output.
+    pub output_shape: Shape,
+    /// The input holds bytes 0…255; their code is the byte − 128.
+    pub pixels: bool,
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Code of a padded position, by channel mod 4.
+    pub pad_codes: [i8; 4],
+    /// Shape of the packed weights.
+    pub layout: WeightLayout,
+    /// Packed weights.
+    pub weights: &'a [u8],
+    /// Packed channel parameters.
+    pub channels: &'a [u8],
+    /// Rounding and bounds of the output.
+    pub requantize: Requantize,
+    /// What is added before rounding.
+    pub residual: ResidualArgs<'a>,
+}
+
+/// The shortcut of a residual block.
+#[derive(Clone, Copy, Debug)]
+pub enum ResidualArgs<'a> {
+    /// Nothing is added.
+    None,
+    /// Codes of the output's shape.
+    Separate {
+        /// The codes.
+        codes: &'a [i8],
+        /// Their zero point.
+        zero_point: i8,
+        /// m_r.
+        multiplier: f32,
+    },
+    /// The output buffer holds the codes; each is read before its place is written.
+    InPlace {
+        /// Their zero point.
+        zero_point: i8,
+        /// m_r.
+        multiplier: f32,
+    },
+}
+
+/// A max-pool.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPoolArgs<'a> {
+    /// Codes.
+    pub input: &'a [i8],
+    /// Extent of the input.
+    pub input_shape: Shape,
+    /// Extent of the output.
+    pub output_shape: Shape,
+    /// Kernel, stride, padding.
+    pub window: Window,
+}
+
+/// A global average pool.
+#[derive(Clone, Copy, Debug)]
+pub struct GlobalAvgPoolArgs<'a> {
+    /// Codes.
+    pub input: &'a [i8],
+    /// Extent of the input.
+    pub input_shape: Shape,
+    /// The input's meaning.
+    pub input_qparams: QParams,
+    /// m of equation (7).
+    pub multiplier: f32,
+    /// Rounding and bounds of the output.
+    pub requantize: Requantize,
+}
+
+/// A classifier.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearArgs<'a> {
+    /// Codes.
+    pub input: &'a [i8],
+    /// Shape of the packed weights.
+    pub layout: WeightLayout,
+    /// Packed weights.
+    pub weights: &'a [u8],
+    /// Packed channel parameters.
+    pub channels: &'a [u8],
+}
+
+/// A backend: one function per kind of op.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels {
+    /// Name, as `cardinal bench --backend` takes it.
+    pub name: &'static str,
+    /// Convolution; writes all of `output`.
+    pub conv: fn(&ConvArgs<'_>, output: &mut [i8]),
+    /// Max-pool; writes all of `output`.
+    pub max_pool: fn(&MaxPoolArgs<'_>, output: &mut [i8]),
+    /// Global average pool; writes one code per channel.
+    pub global_avg_pool: fn(&GlobalAvgPoolArgs<'_>, output: &mut [i8]),
+    /// Classifier; writes one logit per class.
+    pub linear: fn(&LinearArgs<'_>, logits: &mut [f32]),
+}
+
+/// Portable Rust: the reference that every backend equals.
+pub const PORTABLE: Kernels = arch::all::KERNELS;
+
+/// The backends that this build has and this CPU can run, best first.
+pub fn available() -> &'static [Kernels] {
+    &[PORTABLE]
+}
+
+/// The fastest backend for this CPU.
+pub fn best() -> Kernels {
+    available().first().copied().unwrap_or(PORTABLE)
+}

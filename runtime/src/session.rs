@@ -1,0 +1,179 @@
+//! The run loop: operations over one buffer.
+
+use cardinal_format::quant::Requantize;
+use cardinal_format::weights::WeightLayout;
+use cardinal_format::{FormatError, Op, Tensor, TensorId};
+
+use crate::kernels::{self, ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs, ResidualArgs};
+use crate::model::Model;
+
+/// Why a session cannot start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The model's bytes are not a model.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The buffer is too small.
+    #[error("the arena has {given} bytes, this model needs {needed}")]
+    ArenaTooSmall {
+        /// Bytes given.
+        given: usize,
+        /// Bytes needed.
+        needed: usize,
+    },
+    /// The buffer does not start at a multiple of 64.
+    #[error("the arena is not 64-aligned: use cardinal_runtime::Arena, or align it")]
+    ArenaAlignment,
+}
+
+/// One model, one buffer; runs one image at a time.
+pub struct Session<'m, 'b> {
+    model: Model<'m>,
+    arena: &'b mut [u8],
+    kernels: Kernels,
+}
+
+/// What [`Session::run_observed`] shows after each op.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The op's name.
+    pub name: &'a str,
+    /// The op.
+    pub op: Op<'a>,
+    /// The tensor that it wrote, with its codes; `None` for the classifier.
+    pub output: Option<(Tensor, &'a [i8])>,
+}
+
+impl<'m, 'b> Session<'m, 'b> {
+    /// A session with the fastest backend for this CPU. Bytes of `arena` beyond [`Model::arena_len`] are not touched.
+    pub fn new(model: Model<'m>, arena: &'b mut [u8]) -> Result<Self, RuntimeError> {
+        Self::with_kernels(model, arena, kernels::best())
+    }
+
+    /// A session with a chosen backend.
+    pub fn with_kernels(model: Model<'m>, arena: &'b mut [u8], kernels: Kernels) -> Result<Self, RuntimeError> {
+        let (given, needed) = (arena.len(), model.arena_len());
+        let arena = arena.get_mut(..needed).ok_or(RuntimeError::ArenaTooSmall { given, needed })?;
+        if !arena.as_ptr().addr().is_multiple_of(cardinal_format::layout::ALIGN) {
+            return Err(RuntimeError::ArenaAlignment);
+        }
+        Ok(Session { model, arena, kernels })
+    }
+
+    /// The model.
+    pub fn model(&self) -> Model<'m> {
+        self.model
+    }
+
+    /// The image, height × width × channels bytes. Fill it before every run: a run reuses its memory.
+    pub fn image_mut(&mut self) -> &mut [u8] {
+        let range = self.model.file().tensor(TensorId::IMAGE).map_or(0..0, |t| t.range());
+        self.arena.get_mut(range).unwrap_or_default()
+    }
+
+    /// Classifies the image: one logit per class.
+    pub fn run(&mut self) -> &[f32] {
+        self.run_observed(|_| ())
+    }
+
+    /// Like [`Self::run`], and shows every op's output while it is there.
+    pub fn run_observed(&mut self, mut show: impl FnMut(Step<'_>)) -> &[f32] {
+        let file = *self.model.file();
+        for (name, op) in file.ops() {
+            let done = self.step(&op);
+            debug_assert!(done.is_some(), "a checked file has no op that cannot run: {name}");
+            let output = op.output().and_then(|id| {
+                let tensor = file.tensor(id)?;
+                Some((tensor, bytemuck::cast_slice(self.arena.get(tensor.range())?)))
+            });
+            show(Step { name, op, output });
+        }
+        let logits = self.arena.get(file.logits_range()).unwrap_or_default();
+        bytemuck::try_cast_slice(logits).unwrap_or_default()
+    }
+
+    /// `None` never happens on a checked file: every number below was verified.
+    fn step(&mut self, op: &Op<'m>) -> Option<()> {
+        let file = self.model.file();
+        let input = file.tensor(op.input())?;
+        let pixels = op.input() == TensorId::IMAGE;
+        match op {
+            Op::Conv(conv) => {
+                let output = file.tensor(conv.output)?;
+                let shortcut = match conv.residual {
+                    Some(r) => Some((file.tensor(r.tensor)?, r.multiplier)),
+                    None => None,
+                };
+                let mut args = ConvArgs {
+                    input: &[],
+                    input_shape: input.shape,
+                    output_shape: output.shape,
+                    pixels,
+                    window: conv.window,
+                    pad_codes: conv.pad_codes,
+                    layout: conv.layout(&input, &output)?,
+                    weights: conv.weights,
+                    channels: conv.channels,
+                    requantize: Requantize::new(output.qparams.zero_point, conv.q_min, conv.q_max),
+                    residual: ResidualArgs::None,
+                };
+                match shortcut {
+                    Some((tensor, multiplier)) if tensor.offset != output.offset => {
+                        let ranges = [output.range(), input.range(), tensor.range()];
+                        let [to, from, codes] = self.arena.get_disjoint_mut(ranges).ok()?;
+                        args.input = bytemuck::cast_slice(from);
+                        let codes = bytemuck::cast_slice(codes);
+                        let zero_point = tensor.qparams.zero_point;
+                        args.residual = ResidualArgs::Separate { codes, zero_point, multiplier };
+                        (self.kernels.conv)(&args, bytemuck::cast_slice_mut(to));
+                    }
+                    shortcut => {
+                        let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
+                        args.input = bytemuck::cast_slice(from);
+                        if let Some((tensor, multiplier)) = shortcut {
+                            args.residual = ResidualArgs::InPlace { zero_point: tensor.qparams.zero_point, multiplier };
+                        }
+                        (self.kernels.conv)(&args, bytemuck::cast_slice_mut(to));
+                    }
+                }
+            }
+            Op::MaxPool(pool) => {
+                let output = file.tensor(pool.output)?;
+                let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
+                let args = MaxPoolArgs {
+                    input: bytemuck::cast_slice(from),
+                    input_shape: input.shape,
+                    output_shape: output.shape,
+                    window: pool.window,
+                };
+                (self.kernels.max_pool)(&args, bytemuck::cast_slice_mut(to));
+            }
+            Op::GlobalAvgPool(pool) => {
+                let output = file.tensor(pool.output)?;
+                let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
+                let args = GlobalAvgPoolArgs {
+                    input: bytemuck::cast_slice(from),
+                    input_shape: input.shape,
+                    input_qparams: input.qparams,
+                    multiplier: pool.multiplier,
+                    requantize: Requantize::new(output.qparams.zero_point, pool.q_min, pool.q_max),
+                };
+                (self.kernels.global_avg_pool)(&args, bytemuck::cast_slice_mut(to));
+            }
+            Op::Linear(linear) => {
+                let [to, from] = self.arena.get_disjoint_mut([file.logits_range(), input.range()]).ok()?;
+                let classes = u32::try_from(file.classes()).ok()?;
+                let args = LinearArgs {
+                    input: bytemuck::cast_slice(from),
+                    layout: WeightLayout::new(u32::try_from(from.len()).ok()?, classes, [1, 1], 1)?,
+                    weights: linear.weights,
+                    channels: linear.channels,
+                };
+                (self.kernels.linear)(&args, bytemuck::try_cast_slice_mut(to).ok()?);
+            }
+        }
+        Some(())
+    }
+}
