@@ -12,16 +12,17 @@ pub struct Prediction {
     pub score: f32,
 }
 
-/// ln Σ exp(x), without overflow.
-fn log_sum_exp(logits: &[f32]) -> f32 {
+/// The largest logit, and Σ exp(x − largest). Kept apart: one number for both, the logarithm of Σ exp(x), would round
+/// away the small differences of large logits.
+fn norm(logits: &[f32]) -> (f32, f32) {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    max + libm::logf(logits.iter().map(|&x| libm::expf(x - max)).sum())
+    (max, logits.iter().map(|&x| libm::expf(x - max)).sum())
 }
 
 /// The probabilities of the first `N` classes, in class order. Choose `N` ≥ the number of classes to get them all.
 pub fn softmax<const N: usize>(logits: &[f32]) -> Vec<f32, N> {
-    let norm = log_sum_exp(logits);
-    logits.iter().take(N).map(|&x| libm::expf(x - norm)).collect()
+    let (max, sum) = norm(logits);
+    logits.iter().take(N).map(|&x| libm::expf(x - max) / sum).collect()
 }
 
 /// The `K` largest logits with their softmax probabilities, best first; equal logits by class number. Gives all classes
@@ -40,9 +41,9 @@ pub fn top_k<const K: usize>(logits: &[f32]) -> Vec<Prediction, K> {
         // Cannot fail: there is room, and `at` is at most the length.
         let _ = best.insert(at, Prediction { class: class as u32, score: logit });
     }
-    let norm = log_sum_exp(logits);
+    let (max, sum) = norm(logits);
     for p in &mut best {
-        p.score = libm::expf(p.score - norm);
+        p.score = libm::expf(p.score - max) / sum;
     }
     best
 }

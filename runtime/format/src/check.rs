@@ -6,7 +6,7 @@ use core::ops::Range;
 use crate::bytes::u16_at;
 use crate::layout::{ALIGN, NO_TENSOR, header};
 use crate::op::{NAME_AT, RESERVED_FROM};
-use crate::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES};
+use crate::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES, WeightLayout};
 use crate::{ChannelBlock, File, FormatError, Op, Resize, Shape, Tensor, TensorId};
 
 /// Multipliers above this are no quantization; the bound keeps equation (6) free of infinities.
@@ -27,9 +27,11 @@ pub(crate) fn check(file: &File<'_>) -> Result<(), FormatError> {
     for (number, record) in file.ops.iter().enumerate() {
         let op = number as u16;
         string(file, crate::bytes::u32_at(record, NAME_AT))?;
-        let reserved = [1, 26, 27].into_iter().chain(RESERVED_FROM..record.len());
-        zeros(record, reserved).map_err(|_| FormatError::Op { op, field: "a reserved byte" })?;
-        check_op(file, number, &file.op(op, record)?)?;
+        let parsed = file.op(op, record)?;
+        if !unused_is_zero(record, &parsed) {
+            return Err(FormatError::Op { op, field: "a reserved or unused byte" });
+        }
+        check_op(file, number, &parsed)?;
     }
     Ok(())
 }
@@ -40,6 +42,25 @@ fn string(file: &File<'_>, at: u32) -> Result<(), FormatError> {
 
 fn zeros(record: &[u8], mut at: impl Iterator<Item = usize>) -> Result<(), ()> {
     if at.any(|i| record.get(i).is_some_and(|&b| b != 0)) { Err(()) } else { Ok(()) }
+}
+
+/// Whether the fields that the op's kind does not use, and the reserved bytes, hold nothing.
+fn unused_is_zero(record: &[u8], op: &Op<'_>) -> bool {
+    let unused = |at: &usize| match (op, *at) {
+        (_, 1 | 26..28 | RESERVED_FROM..) => true,
+        (Op::Conv(conv), 44..48) => conv.residual.is_none(),
+        (Op::MaxPool(_), 16..48) => true,
+        (Op::GlobalAvgPool(_), 8..24 | 28..44) => true,
+        (Op::Linear(_), 8..32 | 44..48) => true,
+        _ => false,
+    };
+    let no_tensors: &[usize] = match op {
+        Op::Conv(_) => &[],
+        Op::MaxPool(_) | Op::GlobalAvgPool(_) => &[6],
+        Op::Linear(_) => &[4, 6],
+    };
+    zeros(record, (0..record.len()).filter(unused)).is_ok()
+        && no_tensors.iter().all(|&at| u16_at(record, at) == NO_TENSOR)
 }
 
 fn check_image(file: &File<'_>) -> Result<(), FormatError> {
@@ -109,6 +130,9 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatErr
             }
             if let (Some(residual), Some(tensor)) = (conv.residual, residual) {
                 let in_place = tensor.offset as usize == written.start;
+                if residual.tensor == TensorId::IMAGE {
+                    return bad("residual (the image has no codes)");
+                }
                 if tensor.shape != shape || overlap(&tensor.range(), &input.range()) {
                     return bad("residual (shape or place)");
                 }
@@ -119,8 +143,8 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatErr
                     return bad("residual multiplier");
                 }
             }
-            let channels = shape.channels as usize;
-            check_weights(file, number, conv.weights, conv.channels, channels)?;
+            let layout = WeightLayout::new(input.shape.channels, shape.channels, conv.window.kernel, conv.groups.get());
+            check_weights(file, number, conv.weights, conv.channels, layout)?;
         }
         Op::MaxPool(pool) => {
             let [height, width] = pool.window.output(input.shape.height, input.shape.width).unwrap_or([0, 0]);
@@ -148,7 +172,9 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatErr
             if file.classes().div_ceil(BLOCK) != blocks {
                 return bad("weights (not the header's classes)");
             }
-            check_weights(file, number, linear.weights, linear.channels, file.classes())?;
+            let inputs = u32::try_from(input.shape.byte_len()).unwrap_or(0);
+            let layout = WeightLayout::new(inputs, file.classes() as u32, [1, 1], 1);
+            check_weights(file, number, linear.weights, linear.channels, layout)?;
         }
     }
     if number + 1 == file.ops.len() && op.output().is_some() {
@@ -172,7 +198,7 @@ fn check_weights(
     number: usize,
     weights: &[u8],
     channels: &[u8],
-    channels_out: usize,
+    layout: Option<WeightLayout>,
 ) -> Result<(), FormatError> {
     let bad = |field| Err(FormatError::Op { op: number as u16, field });
     let place = |blob: &[u8]| (blob.as_ptr() as usize).wrapping_sub(file.bytes.as_ptr() as usize);
@@ -180,12 +206,15 @@ fn check_weights(
         return bad("weights (not aligned to 64)");
     }
     let (params, _) = channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
-    let block_bytes = weights.len().checked_div(params.len()).unwrap_or(0).max(QUAD_BYTES);
+    let layout = layout.ok_or(FormatError::Op { op: number as u16, field: "weights" })?;
     // Then the sums below fit a u32.
-    if block_bytes > (1 << 24) / QUAD * QUAD_BYTES {
+    if layout.quads() > (1 << 24) / QUAD {
         return bad("weights (too many inputs)");
     }
-    for (block, (packed, params)) in weights.chunks_exact(block_bytes).zip(params).enumerate() {
+    for (block, (packed, params)) in weights.chunks_exact(layout.block_bytes()).zip(params).enumerate() {
+        if !ends_are_zero(packed, &layout) {
+            return bad("weights (padding is not zero)");
+        }
         let sums = magnitudes(packed).ok_or(FormatError::Op { op: number as u16, field: "weights (one is -128)" })?;
         let params = ChannelBlock::read(params);
         for (i, ((sum, bias), multiplier)) in sums.iter().zip(params.bias).zip(params.multiplier).enumerate() {
@@ -195,7 +224,7 @@ fn check_weights(
             if !is_multiplier(multiplier) {
                 return bad("multiplier");
             }
-            if block * BLOCK + i >= channels_out && (*sum != 0 || bias != 0 || multiplier != 0.0) {
+            if block * BLOCK + i >= layout.channels_out() && (*sum != 0 || bias != 0 || multiplier != 0.0) {
                 return bad("weights (padding is not zero)");
             }
         }
@@ -216,6 +245,14 @@ fn magnitudes(packed: &[u8]) -> Option<[u32; BLOCK]> {
         least = quad.iter().fold(least, |least, &w| least.min(w as i8));
     }
     (least > i8::MIN).then_some(sums)
+}
+
+/// Whether every run of one block's weights is filled up to whole quads with zeros: kernels may read any input there.
+fn ends_are_zero(packed: &[u8], layout: &WeightLayout) -> bool {
+    let used = layout.run_len() % QUAD;
+    let mut last_quads = packed.chunks_exact(layout.run_quads() * QUAD_BYTES).filter_map(|run| run.last_chunk());
+    let zero = |quad: &[u8; QUAD_BYTES]| quad.chunks_exact(QUAD).all(|w| w.iter().skip(used).all(|&w| w == 0));
+    used == 0 || last_quads.all(zero)
 }
 
 /// The bytes of `id` are still there when op `number` reads them: going back from it, the first op that writes to them

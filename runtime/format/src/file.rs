@@ -21,6 +21,7 @@ pub struct File<'a> {
     provenance: &'a str,
     pub(crate) data: &'a [u8],
     preprocess: Preprocess,
+    preprocess_record: &'a [u8],
 }
 
 /// Cuts sections off the front, in file order.
@@ -87,16 +88,22 @@ impl<'a> File<'a> {
         }
 
         let count = |at: usize| u32_at(body, at) as usize;
-        for (at, least) in [(header::TENSOR_COUNT, 1), (header::OP_COUNT, 1), (header::LABEL_COUNT, 0)] {
-            let limit = if at == header::LABEL_COUNT { count(header::CLASSES) } else { MAX_RECORDS as usize };
-            if count(at) < least || count(at) > limit {
+        let records = 1..=MAX_RECORDS as usize;
+        for (at, good) in [
+            (header::TENSOR_COUNT, records.contains(&count(header::TENSOR_COUNT))),
+            (header::OP_COUNT, records.contains(&count(header::OP_COUNT))),
+            (header::LABEL_COUNT, [0, count(header::CLASSES)].contains(&count(header::LABEL_COUNT))),
+            (header::STRINGS_LEN, count(header::STRINGS_LEN).is_multiple_of(4)),
+            (header::DATA_LEN, count(header::DATA_LEN).is_multiple_of(ALIGN)),
+        ] {
+            if !good {
                 return Err(FormatError::Header { at });
             }
         }
         let mut cut = Cutter { bytes: body, at: HEADER_LEN };
         let (tensors, _) = cut.take(count(header::TENSOR_COUNT), TENSOR_LEN, header::TENSOR_COUNT)?.as_chunks();
         let (ops, _) = cut.take(count(header::OP_COUNT), OP_LEN, header::OP_COUNT)?.as_chunks();
-        let preprocess = cut.take(1, PREPROCESS_LEN, header::FILE_LEN)?;
+        let preprocess_record = cut.take(1, PREPROCESS_LEN, header::FILE_LEN)?;
         let (labels, _) = cut.take(count(header::LABEL_COUNT), 4, header::LABEL_COUNT)?.as_chunks();
         let strings = cut.take(count(header::STRINGS_LEN), 1, header::STRINGS_LEN)?;
         let provenance = cut.take(count(header::PROVENANCE_LEN), 1, header::PROVENANCE_LEN)?;
@@ -107,8 +114,8 @@ impl<'a> File<'a> {
         if cut.at != body.len() {
             return Err(FormatError::Header { at: header::DATA_LEN });
         }
-        let preprocess = Preprocess::parse(preprocess)?;
-        let file = File { bytes, tensors, ops, labels, strings, provenance, data, preprocess };
+        let preprocess = Preprocess::parse(preprocess_record)?;
+        let file = File { bytes, tensors, ops, labels, strings, provenance, data, preprocess, preprocess_record };
         check::check(&file)?;
         Ok(file)
     }
@@ -116,6 +123,13 @@ impl<'a> File<'a> {
     /// The whole file.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// The sections that decide what the model computes: sizes and counts, tensors, ops, preprocessing, data. Two files
+    /// that have them in common differ in labels or provenance at most.
+    pub fn content(&self) -> [&'a [u8]; 5] {
+        let sizes = self.bytes.get(header::ARENA_LEN..header::LABEL_COUNT).unwrap_or_default();
+        [sizes, self.tensors.as_flattened(), self.ops.as_flattened(), self.preprocess_record, self.data]
     }
 
     /// The exact size of the buffer that a session needs, in bytes.

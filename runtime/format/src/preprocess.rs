@@ -72,6 +72,9 @@ impl Preprocess {
             1 => Filter::Bicubic,
             _ => return Err(FormatError::Preprocess { field: "filter" }),
         };
+        if u8_at(record, 3) != 0 || record.iter().skip(40).any(|&b| b != 0) {
+            return Err(FormatError::Preprocess { field: "a reserved byte" });
+        }
         let floats = |at: usize| core::array::from_fn(|i| f32_at(record, at + 4 * i));
         Ok(Preprocess { colour, resize, filter, mean: floats(8), std: floats(24) })
     }

@@ -1,0 +1,96 @@
+//! `cardinal convert`.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use cardinal_calib::Method;
+use cardinal_converter::calibrate::Options;
+use cardinal_converter::convert::{Report, convert};
+use cardinal_converter::images::Dataset;
+use cardinal_converter::{Error, import, output};
+use serde::Serialize;
+
+use super::settings::SettingsArgs;
+use super::{bytes, percent, print, print_json};
+
+/// Convert a trained ResNeXt to an int8 .cardinal file
+///
+/// Example: cardinal convert resnext50_32x4d.pth --calib imagenet/train -o resnext50.cardinal
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The checkpoint: .pth (zip or legacy form), .safetensors or .onnx
+    checkpoint: PathBuf,
+    /// Images to calibrate with: a folder per class, mosaics, or a plain folder; labels are not used
+    #[arg(long, value_name = "DIR")]
+    calib: PathBuf,
+    /// File to write [default: the checkpoint's name with .cardinal, in this folder]
+    #[arg(short, long, value_name = "MODEL")]
+    output: Option<PathBuf>,
+    /// Images to draw from --calib, spread over its classes
+    #[arg(long, value_name = "N", default_value_t = Options::default().images)]
+    calib_images: usize,
+    /// Seed of the draw
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// Thresholds of the activations: mse (least squared error) or min-max
+    #[arg(long, default_value_t = Options::default().method, value_name = "mse|min-max")]
+    method: Method,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    output: &'a Path,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
+    let output = args.output.clone().unwrap_or_else(|| {
+        let name = args.checkpoint.file_stem().unwrap_or("model".as_ref());
+        Path::new(name).with_extension("cardinal")
+    });
+    if let (Ok(a), Ok(b)) = (output.canonicalize(), args.checkpoint.canonicalize())
+        && a == b
+    {
+        return Err(Error::Usage(format!("{} is the checkpoint itself: choose another --output", output.display())));
+    }
+    let imported = import::read(&args.checkpoint, &args.settings.settings()?)?;
+    eprintln!("{}: {}", args.checkpoint.display(), imported.summary);
+    let images = Dataset::open(&args.calib, [imported.graph.image.height, imported.graph.image.width])?;
+    let options = Options { images: args.calib_images, seed: args.seed, method: args.method };
+    let converted = convert(&imported, &images, options)?;
+    output::write(&output, &converted.bytes)?;
+    if args.json {
+        print_json("cardinal.convert/1", &Document { output: &output, report: &converted.report })?;
+    } else {
+        print(&text(&output, &converted.report))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(output: &Path, report: &Report) -> String {
+    let mut text = String::new();
+    let [height, width, channels] = report.input;
+    let mut row = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<14}{value}");
+    };
+    row("wrote", output.display().to_string());
+    row("network", format!("{}, input {height}×{width}×{channels}, {} classes", report.network, report.classes));
+    row("size", format!("{} (float32 weights: {})", bytes(report.file_bytes as u64), bytes(report.float_bytes)));
+    row("arena", bytes(report.arena_bytes as u64));
+    row("multiply-adds", format!("{:.1} M an image", report.multiply_adds as f64 / 1e6));
+    let record = &report.calibration;
+    row("calibration", format!("{} images, {}, seed {}", record.images, record.method, record.seed));
+    row("agreement", format!("{} with float on the calibration images", percent(report.agreement)));
+    row("logit SQNR", format!("{:.1} dB", report.logit_sqnr_db));
+    let weakest: Vec<String> = report.weakest_layers.iter().map(|(name, db)| format!("{name} {db:.1} dB")).collect();
+    row("weakest", weakest.join(", "));
+    text
+}

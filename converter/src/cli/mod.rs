@@ -1,0 +1,100 @@
+//! Commands: one file each. Words go to standard error, results to standard output.
+
+mod convert;
+mod demo;
+mod eval;
+mod inspect;
+mod predict;
+mod settings;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use cardinal_converter::Error;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+/// int8 ResNeXt image classifiers for small machines
+///
+/// Turn a trained ResNeXt (.pth, .safetensors or .onnx) into one small int8 file, classify images with it, and measure
+/// what the conversion cost. Start with `cardinal demo`.
+#[derive(Parser)]
+#[command(name = "cardinal", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Threads to use; default: one per core. Results never depend on it
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Convert(convert::Args),
+    Inspect(inspect::Args),
+    Predict(predict::Args),
+    Eval(eval::Args),
+    Demo(demo::Args),
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(threads) = cli.threads {
+        // Fails only if the pool exists already, which it does not.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+    let result = match cli.command {
+        Command::Convert(args) => convert::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a result to standard output. A reader that closes the pipe early (`| head`) has what it wanted.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a result as one JSON object; `schema` names its version.
+fn print_json(schema: &str, value: &impl Serialize) -> Result<(), Error> {
+    #[derive(Serialize)]
+    struct Document<'a, T> {
+        schema: &'a str,
+        #[serde(flatten)]
+        value: &'a T,
+    }
+    let text = serde_json::to_string_pretty(&Document { schema, value });
+    print(&(text.map_err(|error| Error::Usage(error.to_string()))? + "\n"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(Error::io(path))
+}
+
+/// 1234567 → "1.23 MB".
+fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        _ => format!("{:.2} MB", n as f64 / 1e6),
+    }
+}
+
+/// 0.9311 → "93.11 %".
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}

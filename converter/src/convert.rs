@@ -1,0 +1,173 @@
+//! A checkpoint and images in, the bytes of a `.cardinal` file out, with a report of what it cost.
+
+use cardinal_calib::Sqnr;
+use cardinal_format::quant::QParams;
+use cardinal_format::write::{Contents, to_bytes};
+use cardinal_format::{Op, Tensor, TensorId};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::calibrate::{Calibration, Options, calibrate};
+use crate::host::{Runner, open, ranking};
+use crate::images::Dataset;
+use crate::import::{Imported, Settings, SourceFile};
+use crate::plan::plan;
+use crate::quantize::quantize;
+use crate::{Error, progress};
+
+/// What a file says about its making, as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of the converter.
+    pub cardinal: String,
+    /// The checkpoint.
+    pub source: SourceFile,
+    /// How it was read; with these settings it can be read again.
+    pub settings: Settings,
+    /// How scales were found.
+    pub calibration: CalibrationRecord,
+}
+
+/// How scales were found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CalibrationRecord {
+    /// Thresholds.
+    pub method: String,
+    /// Images used.
+    pub images: usize,
+    /// Seed of the draw.
+    pub seed: u64,
+}
+
+/// What a conversion did, for people and scripts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// "ResNeXt-50 32×4d, blocks 3-4-6-3".
+    pub network: String,
+    /// Height, width, channels.
+    pub input: [u32; 3],
+    /// Number of classes.
+    pub classes: usize,
+    /// Parameters, batch norm folded.
+    pub parameters: u64,
+    /// Multiply-adds of one image.
+    pub multiply_adds: u64,
+    /// Size of the checkpoint's float32 parameters, and of the file.
+    pub float_bytes: u64,
+    /// Size of the file.
+    pub file_bytes: usize,
+    /// Bytes of the buffer that a session needs.
+    pub arena_bytes: usize,
+    /// How scales were found.
+    pub calibration: CalibrationRecord,
+    /// Share of the calibration images whose best class stays the same.
+    pub agreement: f64,
+    /// Signal-to-quantization-noise ratio of the logits over the calibration images, dB.
+    pub logit_sqnr_db: f64,
+    /// Layers whose output is expected to lose most, worst first: name and SQNR in dB.
+    pub weakest_layers: Vec<(String, f64)>,
+}
+
+/// A finished conversion.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// What it cost.
+    pub report: Report,
+}
+
+/// Calibrates, quantizes, plans, writes, and compares the result with the float network on the calibration images.
+/// Labels that the checkpoint does not have are taken from the folder, if it has as many classes as the network.
+pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
+    let Imported { graph, preprocess, .. } = imported;
+    let calibration = calibrate(graph, preprocess, images, options)?;
+    let layers = quantize(graph, &calibration, preprocess)?;
+    let plan = plan(graph.image.byte_len(), &layers);
+
+    let shapes = std::iter::once((graph.image, QParams::IMAGE))
+        .chain(layers.iter().filter_map(|layer| Some((layer.shape, layer.qparams?))));
+    let tensors: Vec<Tensor> = shapes
+        .zip(&plan.tensors)
+        .map(|((shape, qparams), &offset)| Tensor { offset: offset as u32, shape, qparams })
+        .collect();
+    let ops: Vec<(&str, Op<'_>)> =
+        layers.iter().enumerate().map(|(i, layer)| (layer.name.as_str(), layer.op(TensorId((i + 1) as u16)))).collect();
+    let folder = Some(images.classes()).filter(|classes| classes.len() == graph.classes());
+    let labels: Vec<&str> =
+        imported.labels.as_deref().or(folder).unwrap_or_default().iter().map(String::as_str).collect();
+    let record =
+        CalibrationRecord { method: options.method.to_string(), images: calibration.drawn.len(), seed: options.seed };
+    let provenance = Provenance {
+        cardinal: env!("CARGO_PKG_VERSION").to_owned(),
+        source: imported.source.clone(),
+        settings: Settings { labels: None, ..imported.settings.clone() },
+        calibration: record.clone(),
+    };
+    let contents = Contents {
+        arena_len: plan.arena_len as u32,
+        logits_offset: plan.logits as u32,
+        classes: graph.classes() as u32,
+        tensors: &tensors,
+        ops: &ops,
+        preprocess: *preprocess,
+        labels: &labels,
+        provenance: &serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?,
+    };
+    let bytes = to_bytes(&contents).map_err(Error::Write)?;
+
+    let (agreement, logit_sqnr_db) = compare(&bytes, imported, images, &calibration)?;
+    let (multiply_adds, parameters) = graph.cost();
+    let mut weakest_layers: Vec<(String, f64)> = graph
+        .layers
+        .iter()
+        .zip(&calibration.layers)
+        .filter_map(|(layer, calibrated)| Some((layer.name.clone(), calibrated.as_ref()?.sqnr_db)))
+        .collect();
+    weakest_layers.sort_by(|a, b| a.1.total_cmp(&b.1));
+    weakest_layers.truncate(5);
+    let report = Report {
+        network: imported.summary.to_string(),
+        input: [graph.image.height, graph.image.width, graph.image.channels],
+        classes: graph.classes(),
+        parameters,
+        multiply_adds,
+        float_bytes: 4 * parameters,
+        file_bytes: bytes.len(),
+        arena_bytes: plan.arena_len,
+        calibration: record,
+        agreement,
+        logit_sqnr_db,
+        weakest_layers,
+    };
+    Ok(Converted { bytes, report })
+}
+
+/// Agreement and logit SQNR of the file with the float network on the calibration images.
+fn compare(bytes: &[u8], imported: &Imported, images: &Dataset, calib: &Calibration) -> Result<(f64, f64), Error> {
+    let fail = Error::model("the converted model");
+    let model = match open(bytes) {
+        Ok(model) => model,
+        Err(cause) => return Err(fail(cause)),
+    };
+    let input = [imported.graph.image.height, imported.graph.image.width];
+    let bar = progress::bar(calib.drawn.len(), "comparing");
+    let pairs: Vec<(usize, &Vec<f32>)> = calib.drawn.iter().copied().zip(&calib.logits).collect();
+    let compared = pairs.par_iter().map_init(
+        || Runner::new(model),
+        |runner, &(index, float)| -> Result<(bool, Vec<f32>), Error> {
+            let pixels = images.prepare(index, &imported.preprocess, input)?;
+            let logits = runner.logits(&pixels).map_err(Error::model("the converted model"))?;
+            bar.inc(1);
+            Ok((ranking(&logits).first() == ranking(float).first(), logits))
+        },
+    );
+    let compared: Vec<(bool, Vec<f32>)> = compared.collect::<Result<_, _>>()?;
+    bar.finish_and_clear();
+    let mut sqnr = Sqnr::default();
+    for ((_, int8), float) in compared.iter().zip(&calib.logits) {
+        sqnr.observe(float, int8);
+    }
+    let agreeing = compared.iter().filter(|(agrees, _)| *agrees).count();
+    Ok((agreeing as f64 / compared.len() as f64, sqnr.db()))
+}

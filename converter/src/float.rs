@@ -1,0 +1,65 @@
+//! The float graph in tract: for calibration, and as the reference that int8 is compared with.
+
+use cardinal_format::Window;
+use cardinal_tract::{Builder, Conv, FloatModel, InputShape, Pool, Tensor, TractError};
+
+use crate::graph::{Graph, Op, Source};
+
+fn pool(window: &Window) -> Pool {
+    let wide = |n: u8| usize::from(n);
+    Pool { kernel: window.kernel.map(wide), stride: window.stride.map(wide), padding: window.padding.map(wide) }
+}
+
+impl Graph {
+    /// Layers whose outputs need a scale of their own, in the order in which [`FloatModel::run_observed`] shows them. A
+    /// max-pool keeps its input's scale, the classifier writes floats.
+    pub fn observed(&self) -> Vec<usize> {
+        let needs = |op: &Op| matches!(op, Op::Conv(_) | Op::GlobalAvgPool);
+        (0..self.layers.len()).filter(|&i| needs(&self.layers[i].op)).collect()
+    }
+
+    /// The graph as an executable float32 model; its input is the normalised image, channels × height × width.
+    pub fn float_model(&self) -> Result<FloatModel, TractError> {
+        let [channels, height, width] = [self.image.channels, self.image.height, self.image.width].map(|n| n as usize);
+        let mut b = Builder::new(InputShape { channels, height, width });
+        let mut outputs: Vec<Tensor> = Vec::new();
+        for layer in &self.layers {
+            let name = &layer.name;
+            let find = |source| match source {
+                Source::Image => b.input(),
+                Source::Layer(i) => outputs[i],
+            };
+            let input = find(layer.input);
+            let output = match &layer.op {
+                Op::Conv(conv) => {
+                    let residual = conv.residual.map(find);
+                    let Pool { kernel, stride, padding } = pool(&conv.window);
+                    let spec = Conv {
+                        weights: &conv.weights,
+                        bias: &conv.bias,
+                        out_channels: conv.bias.len(),
+                        in_channels_per_group: conv.in_per_group as usize,
+                        kernel,
+                        stride,
+                        padding,
+                        groups: conv.groups as usize,
+                    };
+                    let mut x = b.conv(name, input, &spec)?;
+                    if let Some(residual) = residual {
+                        x = b.add(&format!("{name}.add"), x, residual)?;
+                    }
+                    if conv.relu { b.relu(&format!("{name}.relu"), x)? } else { x }
+                }
+                Op::MaxPool(window) => b.max_pool(name, input, &pool(window))?,
+                Op::GlobalAvgPool => b.global_avg_pool(name, input)?,
+                Op::Linear(linear) => b.linear(name, input, &linear.weights, &linear.bias)?,
+            };
+            outputs.push(output);
+        }
+        for i in self.observed() {
+            b.observe(outputs[i]);
+        }
+        let logits = outputs.last().copied().unwrap_or(b.input());
+        b.finish(logits)
+    }
+}

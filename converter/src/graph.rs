@@ -1,0 +1,163 @@
+//! The float graph: a ResNeXt with batch norm folded in, one node per step that the int8 file will have.
+//!
+//! A residual block ends in one convolution that adds the shortcut and rectifies, because that is one step of the
+//! arithmetic; so the nodes of this graph, its observers, the file's ops and a report's rows are the same list.
+
+use cardinal_format::{Shape, Window};
+
+/// What a layer reads: the image, or another layer's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The normalised image.
+    Image,
+    /// The output of this layer, an index into [`Graph::layers`].
+    Layer(usize),
+}
+
+/// A convolution with everything that follows it up to the next one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv {
+    /// `[out][in per group][kernel height][kernel width]`, as PyTorch and ONNX keep it.
+    pub weights: Vec<f32>,
+    /// One per output channel.
+    pub bias: Vec<f32>,
+    /// Input channels of one group.
+    pub in_per_group: u32,
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Cardinality.
+    pub groups: u32,
+    /// Added before the rectifier.
+    pub residual: Option<Source>,
+    /// max(x, 0) at the end.
+    pub relu: bool,
+}
+
+/// The classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// `[classes][inputs]`.
+    pub weights: Vec<f32>,
+    /// One per class.
+    pub bias: Vec<f32>,
+}
+
+/// What a layer does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// Convolution, residual add, ReLU.
+    Conv(Conv),
+    /// Max-pool.
+    MaxPool(Window),
+    /// Mean over all positions.
+    GlobalAvgPool,
+    /// The last layer.
+    Linear(Linear),
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// torchvision's name (`layer1.0.conv2`), whatever the source called it.
+    pub name: String,
+    /// The name in the source file, for error messages.
+    pub origin: String,
+    /// What it reads.
+    pub input: Source,
+    /// What it does.
+    pub op: Op,
+}
+
+/// A network in running order; the last layer is the classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// Height, width and channels of the image.
+    pub image: Shape,
+    /// The steps.
+    pub layers: Vec<Layer>,
+}
+
+impl Graph {
+    /// Extent of every layer's output (1×1×classes for the classifier).
+    ///
+    /// # Errors
+    /// The name of the first layer that does not fit its input, and how.
+    pub fn shapes(&self) -> Result<Vec<Shape>, (String, String)> {
+        let mut shapes: Vec<Shape> = Vec::with_capacity(self.layers.len());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let fail = |why: String| Err((layer.origin.clone(), why));
+            let shape_of = |source: Source| match source {
+                Source::Image => Some(self.image),
+                Source::Layer(i) => shapes.get(i).copied().filter(|_| i < index),
+            };
+            let Some(input) = shape_of(layer.input) else { return fail("reads a later layer".into()) };
+            let window = |window: &Window, channels: u32| match window.output(input.height, input.width) {
+                Some([height, width]) => Ok(Shape { height, width, channels }),
+                None => Err(format!(
+                    "its {:?} window does not fit an input of {input}: is the input size right?",
+                    window.kernel
+                )),
+            };
+            let shape = match &layer.op {
+                Op::Conv(conv) => {
+                    if u64::from(conv.in_per_group) * u64::from(conv.groups) != u64::from(input.channels) {
+                        return fail(format!(
+                            "reads {} channels in {} groups, but its input has {}",
+                            u64::from(conv.in_per_group) * u64::from(conv.groups),
+                            conv.groups,
+                            input.channels
+                        ));
+                    }
+                    window(&conv.window, conv.bias.len() as u32)
+                }
+                Op::MaxPool(pool) => window(pool, input.channels),
+                Op::GlobalAvgPool => Ok(Shape { height: 1, width: 1, ..input }),
+                Op::Linear(linear) => {
+                    if linear.weights.len() != input.byte_len() * linear.bias.len() {
+                        return fail(format!(
+                            "expects {} features, its input has {}",
+                            linear.weights.len() / linear.bias.len().max(1),
+                            input.byte_len()
+                        ));
+                    }
+                    Ok(Shape { height: 1, width: 1, channels: linear.bias.len() as u32 })
+                }
+            };
+            let shape = match shape {
+                Ok(shape) => shape,
+                Err(why) => return fail(why),
+            };
+            if let Op::Conv(Conv { residual: Some(residual), .. }) = &layer.op
+                && shape_of(*residual) != Some(shape)
+            {
+                return fail(format!("adds a shortcut of another shape to {shape}: are the strides right?"));
+            }
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        match self.layers.last().map(|l| &l.op) {
+            Some(Op::Linear(linear)) => linear.bias.len(),
+            _ => 0,
+        }
+    }
+
+    /// Multiply-adds of one image, and parameters with batch norm folded.
+    pub fn cost(&self) -> (u64, u64) {
+        let shapes = self.shapes().unwrap_or_default();
+        let mut total = (0, 0);
+        for (layer, shape) in self.layers.iter().zip(shapes) {
+            let (weights, bias) = match &layer.op {
+                Op::Conv(conv) => (conv.weights.len() as u64, conv.bias.len() as u64),
+                Op::Linear(linear) => (linear.weights.len() as u64, linear.bias.len() as u64),
+                Op::MaxPool(_) | Op::GlobalAvgPool => (0, 0),
+            };
+            total.0 += weights * u64::from(shape.height) * u64::from(shape.width);
+            total.1 += weights + bias;
+        }
+        total
+    }
+}

@@ -1,0 +1,49 @@
+//! Running a model where memory can be allocated.
+
+use cardinal_format::layout::ALIGN;
+use cardinal_runtime::{Model, RuntimeError, Session};
+
+/// The largest arena that the host allocates for a file from anywhere: 2 GiB, a thousand times ResNeXt-50's.
+const MAX_ARENA: usize = 1 << 31;
+
+/// A model with a buffer of its own; one per thread.
+pub struct Runner<'m> {
+    model: Model<'m>,
+    buffer: Vec<u8>,
+}
+
+impl<'m> Runner<'m> {
+    /// Allocates the arena.
+    pub fn new(model: Model<'m>) -> Self {
+        Runner { model, buffer: vec![0; model.arena_len() + ALIGN] }
+    }
+
+    /// A session in the buffer, 64-aligned.
+    pub fn session(&mut self) -> Result<Session<'m, '_>, RuntimeError> {
+        let start = self.buffer.as_ptr().align_offset(ALIGN);
+        Session::new(self.model, &mut self.buffer[start.min(ALIGN)..])
+    }
+
+    /// Logits of one image, height × width × channels bytes as [`crate::images::prepare`] makes them.
+    pub fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>, RuntimeError> {
+        let mut session = self.session()?;
+        session.image_mut().copy_from_slice(pixels);
+        Ok(session.run().to_vec())
+    }
+}
+
+/// Verifies a model for use on the host: as [`Model::new`], and with an arena that can be allocated.
+pub fn open(bytes: &[u8]) -> Result<Model<'_>, RuntimeError> {
+    let model = Model::new(bytes)?;
+    match model.arena_len() {
+        needed if needed > MAX_ARENA => Err(RuntimeError::ArenaTooSmall { given: MAX_ARENA, needed }),
+        _ => Ok(model),
+    }
+}
+
+/// Class numbers, best first; equal logits by class number.
+pub fn ranking(logits: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    order
+}

@@ -1,0 +1,105 @@
+//! Trained networks from files: any supported container → one float [`Graph`].
+
+mod assemble;
+pub mod checkpoint;
+mod error;
+mod onnx;
+mod settings;
+mod state_dict;
+
+use std::path::Path;
+
+use cardinal_format::Preprocess;
+use sha2::{Digest, Sha256};
+
+pub use self::error::ImportError;
+pub use self::settings::{ColourSetting, FilterSetting, ResizeSetting, Resolved, Settings};
+use crate::Error;
+use crate::graph::Graph;
+
+/// A network as it came, and all that is known of it.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The network, batch norm folded.
+    pub graph: Graph,
+    /// How a photograph becomes its image.
+    pub preprocess: Preprocess,
+    /// Class names, if they are known; as many as classes.
+    pub labels: Option<Vec<String>>,
+    /// What it is.
+    pub summary: Summary,
+    /// The settings that were used, given or by default: importing with them again gives the same graph.
+    pub settings: Settings,
+    /// Where it came from.
+    pub source: SourceFile,
+}
+
+/// Identity of the file that was read.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SourceFile {
+    /// File name, without folders.
+    pub file: String,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+}
+
+/// The shape of the family member.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Blocks per stage.
+    pub blocks: Vec<usize>,
+    /// Groups of the 3×3 convolutions.
+    pub cardinality: u32,
+    /// Channels per group in the first stage.
+    pub width_per_group: u32,
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The paper counts the stem, three convolutions a block, and the classifier.
+        let depth = 2 + 3 * self.blocks.iter().sum::<usize>();
+        let blocks: Vec<String> = self.blocks.iter().map(usize::to_string).collect();
+        write!(f, "ResNeXt-{depth} {}×{}d, blocks {}", self.cardinality, self.width_per_group, blocks.join("-"))
+    }
+}
+
+/// Reads a checkpoint file. What the weights cannot tell comes from `given`, then from a TOML file beside the checkpoint
+/// (same name, ending `.toml`), then from the ImageNet recipe where the stem is that recipe's.
+pub fn read(path: &Path, given: &Settings) -> Result<Imported, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let beside = path.with_extension("toml");
+    let settings = match std::fs::read_to_string(&beside) {
+        Ok(text) => given.clone().or(Settings::parse(&text, &beside)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => given.clone(),
+        Err(error) => return Err(Error::io(beside)(error)),
+    };
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    Ok(from_bytes(&bytes, &name, &settings)?)
+}
+
+/// Reads a checkpoint from memory.
+pub fn from_bytes(bytes: &[u8], name: &str, settings: &Settings) -> Result<Imported, ImportError> {
+    let parts = if onnx::looks_like(bytes) {
+        onnx::read(bytes, name)?
+    } else {
+        let checkpoint = checkpoint::Checkpoint::read(bytes, name)?;
+        state_dict::read(&checkpoint, name)?
+    };
+    let resolved = settings.resolve(&parts)?;
+    let (graph, summary) = assemble::graph(parts, &resolved)?;
+    let labels = settings.labels.clone();
+    if let Some(labels) = &labels
+        && labels.len() != graph.classes()
+    {
+        let (given, needed) = (labels.len(), graph.classes());
+        return Err(ImportError::Settings(format!("{given} labels were given, but the network has {needed} classes")));
+    }
+    let source = SourceFile { file: name.to_owned(), sha256: hex(&Sha256::digest(bytes)) };
+    let settings = resolved.settings(labels.clone());
+    Ok(Imported { graph, preprocess: resolved.preprocess, labels, summary, settings, source })
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

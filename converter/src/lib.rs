@@ -1,0 +1,30 @@
+//! From a trained ResNeXt to one int8 file, and the proof of what that cost.
+//!
+//! The way of a network through this crate:
+//!
+//! 1. [`import`]: a `.pth`, `.safetensors` or `.onnx` file becomes the float [`graph`];
+//! 2. [`calibrate`]: the graph runs in float over the calibration images, every activation under an observer;
+//! 3. [`quantize`]: scales, int8 weights, int32 biases, one op per layer;
+//! 4. [`plan`]: a place in the arena for every activation;
+//! 5. [`convert`]: all of it, to the bytes of a `.cardinal` file.
+//!
+//! [`evaluate`] runs the result (and the float graph beside it) over a labelled folder; [`images`] reads those.
+
+#![forbid(unsafe_code)]
+
+pub mod calibrate;
+pub mod convert;
+pub mod embedded;
+mod error;
+pub mod evaluate;
+mod float;
+pub mod graph;
+pub mod host;
+pub mod images;
+pub mod import;
+pub mod output;
+pub mod plan;
+pub mod progress;
+pub mod quantize;
+
+pub use error::Error;

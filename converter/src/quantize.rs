@@ -1,0 +1,254 @@
+//! Float layers and scales → int8 layers with packed weights.
+
+use std::num::NonZeroU32;
+
+use cardinal_calib::{CalibError, quantize_layer};
+use cardinal_format::quant::QParams;
+use cardinal_format::weights::WeightLayout;
+use cardinal_format::write::{pack_channels, pack_weights};
+use cardinal_format::{Conv, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Residual, Shape, TensorId, Window};
+
+use crate::Error;
+use crate::calibrate::Calibration;
+use crate::graph::{self, Graph, Source};
+
+/// A layer as the file has it, with its own copies of what the file's views borrow.
+#[derive(Clone, Debug)]
+pub struct QuantizedLayer {
+    /// The op's name.
+    pub name: String,
+    /// The tensor that it reads.
+    pub input: TensorId,
+    /// Extent of the output.
+    pub shape: Shape,
+    /// Meaning of the output's codes; the classifier has none.
+    pub qparams: Option<QParams>,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Conv {
+        residual: Option<Residual>,
+        window: Window,
+        groups: NonZeroU32,
+        cardinality: u32,
+        q_min: i8,
+        pad_codes: [i8; 4],
+        weights: Vec<u8>,
+        channels: Vec<u8>,
+    },
+    MaxPool(Window),
+    GlobalAvgPool {
+        multiplier: f32,
+    },
+    Linear {
+        weights: Vec<u8>,
+        channels: Vec<u8>,
+    },
+}
+
+impl QuantizedLayer {
+    /// The tensor whose codes it adds.
+    pub fn residual(&self) -> Option<TensorId> {
+        match &self.kind {
+            Kind::Conv { residual, .. } => residual.map(|r| r.tensor),
+            _ => None,
+        }
+    }
+
+    /// The file's view of the layer; `output` is the tensor that it writes.
+    pub fn op(&self, output: TensorId) -> Op<'_> {
+        let input = self.input;
+        match &self.kind {
+            &Kind::Conv { residual, window, groups, cardinality, q_min, pad_codes, ref weights, ref channels } => {
+                Op::Conv(Conv {
+                    input,
+                    output,
+                    residual,
+                    window,
+                    groups,
+                    cardinality,
+                    q_min,
+                    q_max: i8::MAX,
+                    pad_codes,
+                    weights,
+                    channels,
+                })
+            }
+            &Kind::MaxPool(window) => Op::MaxPool(MaxPool { input, output, window }),
+            &Kind::GlobalAvgPool { multiplier } => {
+                Op::GlobalAvgPool(GlobalAvgPool { input, output, multiplier, q_min: i8::MIN, q_max: i8::MAX })
+            }
+            Kind::Linear { weights, channels } => Op::Linear(Linear { input, weights, channels }),
+        }
+    }
+}
+
+/// Quantizes every layer. Tensor 0 is the image, tensor *i* + 1 the output of layer *i*.
+///
+/// # Errors
+/// The layer whose weights or biases do not fit, and why.
+pub fn quantize(graph: &Graph, calibration: &Calibration, spec: &Preprocess) -> Result<Vec<QuantizedLayer>, Error> {
+    let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
+    let mut layers: Vec<QuantizedLayer> = Vec::with_capacity(graph.layers.len());
+    for ((layer, &shape), calibrated) in graph.layers.iter().zip(&shapes).zip(&calibration.layers) {
+        let qparams_of = |source: Source| match source {
+            Source::Image => QParams::IMAGE,
+            Source::Layer(i) => layers[i].qparams.unwrap_or(QParams::IMAGE),
+        };
+        let tensor_of = |source: Source| match source {
+            Source::Image => TensorId::IMAGE,
+            Source::Layer(i) => TensorId((i + 1) as u16),
+        };
+        let input = qparams_of(layer.input);
+        let input_shape = match layer.input {
+            Source::Image => graph.image,
+            Source::Layer(i) => shapes[i],
+        };
+        let own = calibrated.as_ref().map(|c| c.qparams);
+        let fail = |cause: CalibError| Error::Quantize { layer: layer.name.clone(), cause };
+        let (kind, qparams) = match &layer.op {
+            graph::Op::Conv(conv) => {
+                let output = own.unwrap_or(QParams::IMAGE);
+                let from_image = layer.input == Source::Image;
+                let (weights, bias) = if from_image { fold_normalisation(conv, spec) } else { plain(conv) };
+                let (groups, weights) = merge_narrow_groups(conv, weights);
+                let packed = Packed::new(&weights, &bias, input, Some(output)).map_err(fail)?;
+                let layout = WeightLayout::new(input_shape.channels, shape.channels, conv.window.kernel, groups.get());
+                let layout = layout.ok_or_else(|| Error::Usage(format!("{}: impossible shape", layer.name)))?;
+                let pad_codes = if from_image { pad_codes(spec) } else { [input.zero_point; 4] };
+                let residual = conv.residual.map(|source| {
+                    let scale = f64::from(qparams_of(source).scale) / f64::from(output.scale);
+                    Residual { tensor: tensor_of(source), multiplier: scale as f32 }
+                });
+                let kind = Kind::Conv {
+                    residual,
+                    window: conv.window,
+                    groups,
+                    cardinality: conv.groups,
+                    q_min: if conv.relu { output.zero_point } else { i8::MIN },
+                    pad_codes,
+                    weights: pack_weights(&layout, conv.window.kernel, &packed.weights),
+                    channels: packed.channels,
+                };
+                (kind, Some(output))
+            }
+            graph::Op::MaxPool(window) => (Kind::MaxPool(*window), Some(input)),
+            graph::Op::GlobalAvgPool => {
+                let output = own.unwrap_or(input);
+                let positions = f64::from(input_shape.height) * f64::from(input_shape.width);
+                let multiplier = f64::from(input.scale) / (f64::from(output.scale) * positions);
+                (Kind::GlobalAvgPool { multiplier: multiplier as f32 }, Some(output))
+            }
+            graph::Op::Linear(linear) => {
+                let bias: Vec<f64> = linear.bias.iter().map(|&b| f64::from(b)).collect();
+                let packed = Packed::new(&linear.weights, &bias, input, None).map_err(fail)?;
+                let layout = WeightLayout::new(input_shape.byte_len() as u32, shape.channels, [1, 1], 1);
+                let layout = layout.ok_or_else(|| Error::Usage(format!("{}: impossible shape", layer.name)))?;
+                let weights = pack_weights(&layout, [1, 1], &packed.weights);
+                (Kind::Linear { weights, channels: packed.channels }, None)
+            }
+        };
+        layers.push(QuantizedLayer { name: layer.name.clone(), input: tensor_of(layer.input), shape, qparams, kind });
+    }
+    Ok(layers)
+}
+
+/// Weights in int8, and bias and multiplier per channel as the file has them.
+struct Packed {
+    weights: Vec<i8>,
+    channels: Vec<u8>,
+}
+
+impl Packed {
+    /// Equations (2) and (3) of the quantization page; without an output the multiplier gives real numbers.
+    fn new(weights: &[f32], bias: &[f64], input: QParams, output: Option<QParams>) -> Result<Self, CalibError> {
+        let layer = quantize_layer(weights, bias, input.scale)?;
+        let (values, scales) = (layer.weights.values, layer.weights.scales);
+        let rows = values.chunks_exact(values.len() / bias.len().max(1));
+        let with_zero_point = rows.zip(&layer.biases).map(|(row, &bias)| {
+            let sum: i64 = row.iter().map(|&w| i64::from(w)).sum();
+            let bias = i64::from(bias) - i64::from(input.zero_point) * sum;
+            // Beyond i32 it is saturated, which the writer's check then refuses: inequality (4).
+            bias.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+        });
+        let bias: Vec<i32> = with_zero_point.collect();
+        let step = output.map_or(1.0, |q| f64::from(q.scale));
+        let multipliers: Vec<f32> =
+            scales.iter().map(|&s_w| (f64::from(input.scale) * f64::from(s_w) / step) as f32).collect();
+        Ok(Packed { channels: pack_channels(&bias, &multipliers), weights: values })
+    }
+}
+
+fn plain(conv: &graph::Conv) -> (Vec<f32>, Vec<f64>) {
+    (conv.weights.clone(), conv.bias.iter().map(|&b| f64::from(b)).collect())
+}
+
+/// Section 5 of the quantization page: mean and deviation move into the first convolution.
+fn fold_normalisation(conv: &graph::Conv, spec: &Preprocess) -> (Vec<f32>, Vec<f64>) {
+    let (mut weights, mut bias) = plain(conv);
+    let [rows, columns] = conv.window.kernel.map(usize::from);
+    let taps = rows * columns;
+    let per_channel = taps * conv.in_per_group as usize;
+    for (channel, bias) in weights.chunks_exact_mut(per_channel).zip(&mut bias) {
+        for ((plane, &mean), &std) in channel.chunks_exact_mut(taps).zip(&spec.mean).zip(&spec.std) {
+            for w in plane {
+                let folded = f64::from(*w) / f64::from(std);
+                *bias -= folded * f64::from(mean);
+                *w = folded as f32;
+            }
+        }
+    }
+    (weights, bias)
+}
+
+/// The code of a padded pixel: normalised zero is the mean.
+fn pad_codes(spec: &Preprocess) -> [i8; 4] {
+    spec.mean.map(|mean| (mean.round_ties_even().clamp(0.0, 255.0) - 128.0) as i8)
+}
+
+/// The format stores quads of channels: groups narrower than that are merged with their neighbours, block-diagonally.
+/// The added weights are zero, so no output bit changes.
+fn merge_narrow_groups(conv: &graph::Conv, weights: Vec<f32>) -> (NonZeroU32, Vec<f32>) {
+    let divides = |merged: &u32| conv.groups.is_multiple_of(*merged) && (conv.in_per_group * merged).is_multiple_of(4);
+    let merged = (1..=conv.groups).find(divides).unwrap_or(conv.groups.max(1));
+    let groups = NonZeroU32::new(conv.groups / merged).unwrap_or(NonZeroU32::MIN);
+    if merged == 1 {
+        return (groups, weights);
+    }
+    let [rows, columns] = conv.window.kernel.map(usize::from);
+    let row_len = conv.in_per_group as usize * rows * columns;
+    let outputs_per_group = conv.bias.len() / conv.groups as usize;
+    let mut wide = vec![0.0; weights.len() * merged as usize];
+    for (n, (to, from)) in
+        wide.chunks_exact_mut(row_len * merged as usize).zip(weights.chunks_exact(row_len)).enumerate()
+    {
+        let place = (n / outputs_per_group) % merged as usize;
+        to[place * row_len..][..row_len].copy_from_slice(from);
+    }
+    (groups, wide)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_groups_become_block_diagonal() {
+        let window = Window::POINT;
+        let weights: Vec<f32> = (1..=8).map(|w| w as f32).collect();
+        let conv = graph::Conv {
+            weights: weights.clone(),
+            bias: vec![0.0; 4],
+            in_per_group: 2,
+            window,
+            groups: 4,
+            residual: None,
+            relu: false,
+        };
+        let (groups, wide) = merge_narrow_groups(&conv, weights);
+        assert_eq!(groups.get(), 2);
+        assert_eq!(wide, [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0, 7.0, 8.0]);
+    }
+}

@@ -1,0 +1,208 @@
+//! The command as its users meet it: what they read, exit codes, and that nothing is left behind when it fails.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
+}
+
+fn calibration() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fmnist/calib")
+}
+
+/// A scratch folder with the tiny network, its settings, and a folder of images.
+struct Scratch(TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        for (from, to) in [("tiny_zip.pth", "tiny.pth"), ("tiny.toml", "tiny.toml")] {
+            std::fs::copy(fixture(from), dir.path().join(to)).expect("the fixture is there");
+        }
+        let images = dir.path().join("images");
+        for (class, shade) in ["a", "b", "c", "d", "e"].iter().zip([0u8, 60, 120, 180, 240]) {
+            let folder = images.join(class);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            for i in 0..4u8 {
+                let image = image::RgbImage::from_fn(20, 18, |x, y| {
+                    image::Rgb([shade.wrapping_add((x * 7) as u8), shade ^ (y * 11) as u8, shade.wrapping_mul(i | 1)])
+                });
+                image.save(folder.join(format!("{i}.png"))).expect("a picture");
+            }
+        }
+        Scratch(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn cardinal(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("cardinal").expect("the command is built");
+        command.current_dir(self.0.path()).args(args);
+        command
+    }
+
+    /// Runs to success and gives standard output.
+    fn succeed(&self, args: &[&str]) -> String {
+        let output = self.cardinal(args).assert().success().get_output().stdout.clone();
+        String::from_utf8(output).expect("UTF-8")
+    }
+
+    /// Runs to failure and gives standard error.
+    fn fail(&self, args: &[&str]) -> String {
+        let output = self.cardinal(args).assert().failure().get_output().clone();
+        assert!(output.stdout.is_empty(), "{args:?} failed, but wrote {:?}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).expect("UTF-8")
+    }
+
+    fn model(&self) -> String {
+        self.succeed(&["convert", "tiny.pth", "--calib", "images"]);
+        "tiny.cardinal".into()
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.0.path())
+            .expect("the folder is there")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("one JSON document on standard output")
+}
+
+#[test]
+fn convert_inspect_predict_eval() {
+    let scratch = Scratch::new();
+    let report = json(&scratch.succeed(&["convert", "tiny.pth", "--calib", "images", "--json", "-o", "out.cardinal"]));
+    assert_eq!(report["schema"], "cardinal.convert/1");
+    assert_eq!(report["classes"], 5);
+    assert_eq!(report["calibration"]["images"], 20);
+    assert_eq!(report["file_bytes"], std::fs::metadata(scratch.path("out.cardinal")).expect("written").len());
+
+    let inspected = json(&scratch.succeed(&["inspect", "out.cardinal", "--json"]));
+    assert_eq!(inspected["labels"], serde_json::json!(["a", "b", "c", "d", "e"]));
+    assert_eq!(inspected["provenance"]["source"]["file"], "tiny.pth");
+    assert_eq!(inspected["multiply_adds"], report["multiply_adds"]);
+    assert_eq!(inspected["layers"][0]["name"], "conv1");
+    assert!(scratch.succeed(&["inspect", "out.cardinal"]).contains("layer1.0.conv2"));
+
+    let predicted = json(&scratch.succeed(&["predict", "out.cardinal", "images/a/0.png", "--topk", "2", "--json"]));
+    let best = &predicted["predictions"][0];
+    assert_eq!(best["top"].as_array().map(Vec::len), Some(2));
+    assert_eq!(best["pred_class"], best["top"][0]["pred_class"]);
+    let score = best["pred_score"].as_f64().expect("a number");
+    assert!((0.2..=1.0).contains(&score), "the best of five classes has {score}");
+    assert!(scratch.succeed(&["predict", "out.cardinal", "images/a/0.png"]).contains("pred_score"));
+
+    let scored = json(&scratch.succeed(&["eval", "out.cardinal", "images", "--float", "tiny.pth", "--json"]));
+    assert_eq!(scored["images"], 20);
+    assert_eq!(scored["int8"]["top5"], 1.0);
+    assert!(scored["float"]["logit_sqnr_db"].as_f64().expect("a number") > 10.0);
+}
+
+#[test]
+fn results_do_not_depend_on_threads() {
+    let scratch = Scratch::new();
+    for threads in ["1", "2", "5"] {
+        let out = format!("{threads}.cardinal");
+        scratch.succeed(&["convert", "tiny.pth", "--calib", "images", "--threads", threads, "-o", &out]);
+    }
+    let read = |name: &str| std::fs::read(scratch.path(name)).expect("written");
+    assert!(read("1.cardinal") == read("2.cardinal") && read("2.cardinal") == read("5.cardinal"));
+}
+
+#[test]
+fn flags_win_over_the_file_beside() {
+    let scratch = Scratch::new();
+    scratch.succeed(&["convert", "tiny.pth", "--calib", "images", "--labels", "v,w,x,y,z"]);
+    let inspected = json(&scratch.succeed(&["inspect", "tiny.cardinal", "--json"]));
+    assert_eq!(inspected["labels"][4], "z");
+}
+
+#[test]
+fn one_bad_image_does_not_hide_the_others() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    std::fs::write(scratch.path("broken.png"), b"not a picture").expect("written");
+    let output = scratch.cardinal(&["predict", &model, "broken.png", "images/b/1.png"]).assert().failure();
+    let output = output.get_output();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("images/b/1.png"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("broken.png"));
+}
+
+/// Every command with every kind of bad input: an error that names it, and no file that was not there before.
+#[test]
+fn bad_inputs() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let model_bytes = std::fs::read(scratch.path(&model)).expect("written");
+    let checkpoint = std::fs::read(scratch.path("tiny.pth")).expect("there");
+    let mut damaged = model_bytes.clone();
+    damaged[model_bytes.len() / 2] ^= 1;
+    let mut damaged_checkpoint = checkpoint.clone();
+    damaged_checkpoint[checkpoint.len() / 2] ^= 0xff;
+    let files: [(&str, &[u8]); 7] = [
+        ("empty.pth", b""),
+        ("cut.pth", &checkpoint[..checkpoint.len() / 2]),
+        ("damaged.pth", &damaged_checkpoint),
+        ("empty.cardinal", b""),
+        ("cut.cardinal", &model_bytes[..model_bytes.len() - 100]),
+        ("damaged.cardinal", &damaged),
+        ("text.onnx", b"\x08this is no ONNX"),
+    ];
+    for (name, bytes) in files {
+        std::fs::write(scratch.path(name), bytes).expect("written");
+    }
+    for name in ["vgg.pth", "vgg.onnx"] {
+        std::fs::copy(fixture(name), scratch.path(name)).expect("the fixture is there");
+    }
+    std::fs::copy(scratch.path("tiny.pth"), scratch.path("alone.pth")).expect("copied");
+    std::fs::create_dir(scratch.path("nothing")).expect("a folder");
+    let before = scratch.files();
+
+    let calibration = calibration().display().to_string();
+    let table: &[(&[&str], &str)] = &[
+        (&["convert", "missing.pth", "--calib", "images"], "missing.pth"),
+        (&["convert", "empty.pth", "--calib", "images"], "empty"),
+        (&["convert", "cut.pth", "--calib", "images"], "cut.pth"),
+        (&["convert", "damaged.pth", "--calib", "images"], "damaged.pth"),
+        (&["convert", "text.onnx", "--calib", "images"], "text.onnx"),
+        (&["convert", "vgg.pth", "--calib", "images"], "no ResNeXt"),
+        (&["convert", "vgg.onnx", "--calib", "images"], "vgg.onnx: node"),
+        (&["convert", "alone.pth", "--calib", "images"], "--input"),
+        (&["convert", "tiny.pth", "--calib", "nothing"], "nothing: no images"),
+        (&["convert", "tiny.pth", "--calib", "missing"], "missing"),
+        (&["convert", "tiny.pth", "--calib", &calibration], "whole number of 16×16 tiles"),
+        (&["convert", "tiny.pth", "--calib", "images", "--calib-images", "0"], "at least one image"),
+        (&["convert", "tiny.pth", "--calib", "images", "--strides", "1,2,2"], "3 stage strides"),
+        (&["convert", "tiny.pth", "--calib", "images", "--labels", "a,b"], "2 labels"),
+        (&["convert", "tiny.pth", "--calib", "images", "--std", "1,0,1"], "--std"),
+        (&["convert", "tiny.pth", "--calib", "images", "-o", "tiny.pth"], "the checkpoint itself"),
+        (&["convert", "tiny.pth", "--calib", "images", "-o", "no/such/folder.cardinal"], "no/such"),
+        (&["convert", "tiny.cardinal", "--calib", "images"], "not a PyTorch or safetensors checkpoint"),
+        (&["inspect", "missing.cardinal"], "missing.cardinal"),
+        (&["inspect", "empty.cardinal"], "empty or cut off"),
+        (&["inspect", "cut.cardinal"], "cut off"),
+        (&["inspect", "damaged.cardinal"], "CRC-32"),
+        (&["inspect", "tiny.pth"], "not a .cardinal file"),
+        (&["predict", "damaged.cardinal", "images/a/0.png"], "CRC-32"),
+        (&["eval", "cut.cardinal", "images"], "cut off"),
+        (&["eval", "tiny.cardinal", "nothing"], "no images"),
+        (&["eval", "tiny.cardinal", "images/a"], "no classes"),
+        (&["eval", "tiny.cardinal", "images", "--float", "vgg.pth"], "no ResNeXt"),
+    ];
+    for (args, expected) in table {
+        let message = scratch.fail(args);
+        assert!(message.contains(expected), "{args:?}: expected {expected:?} in {message:?}");
+        assert!(message.contains("error: "), "{args:?}: {message}");
+    }
+    assert_eq!(scratch.files(), before, "a failed command left a file");
+}

@@ -1,0 +1,187 @@
+//! A small model with every kind of op, its weights random: a stem, a pool, and two bottleneck blocks, one with a
+//! shortcut that is a tensor of its own and one that is added in place. Three slots of the arena serve in turn:
+//!
+//! | op | name | reads | writes | slot |
+//! |---|---|---|---|---|
+//! | | | | 0, the image | A |
+//! | 0 | stem, 3×3 stride 2 | 0 | 1 | B |
+//! | 1 | pool, 3×3 stride 2 | 1 | 2 | C |
+//! | 2 | shortcut, 1×1 | 2 | 3 | A |
+//! | 3 | reduce, 1×1 | 2 | 4 | B |
+//! | 4 | grouped, 3×3 | 4 | 5 | C |
+//! | 5 | expand, 1×1 | 5 + 3 | 6 | B |
+//! | 6 | reduce, 1×1 | 6 | 7 | A |
+//! | 7 | grouped, 3×3 | 7 | 8 | C |
+//! | 8 | in place, 1×1 | 8 + 6 | 9 | B |
+//! | 9 | mean | 9 | 10 | A |
+//! | 10 | classifier | 10 | logits | B |
+
+use std::num::NonZeroU32;
+
+use cardinal_format::quant::QParams;
+use cardinal_format::weights::WeightLayout;
+use cardinal_format::write::{Contents, pack_channels, pack_weights, to_bytes};
+use cardinal_format::{
+    Colour, Conv, Filter, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Residual, Resize, Shape, Tensor, TensorId,
+    Window,
+};
+
+use crate::naive::output_size;
+use crate::random::Random;
+
+/// Extents of the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Height and width of the image.
+    pub image: [u32; 2],
+    /// Channels of the image.
+    pub colour: Colour,
+    /// Groups of the grouped convolution.
+    pub groups: u32,
+    /// Channels inside the blocks: a multiple of 4 · `groups`.
+    pub body: u32,
+    /// Channels between the blocks.
+    pub expanded: u32,
+    /// Classes.
+    pub classes: u32,
+}
+
+/// For tests that need one file.
+pub const SMALL: Size = Size { image: [9, 8], colour: Colour::Rgb, groups: 2, body: 8, expanded: 20, classes: 5 };
+
+/// The window of 3×3 convolutions and pools.
+fn window(stride: u8) -> Window {
+    Window { kernel: [3, 3], stride: [stride; 2], padding: [1; 4] }
+}
+
+/// Weights and channel parameters.
+struct Blobs {
+    weights: Vec<u8>,
+    channels: Vec<u8>,
+}
+
+impl Blobs {
+    fn random(random: &mut Random, channels_in: u32, channels_out: u32, kernel: [u8; 2], groups: u32) -> Self {
+        let terms = (channels_in / groups) as usize * usize::from(kernel[0]) * usize::from(kernel[1]);
+        let layout = WeightLayout::new(channels_in, channels_out, kernel, groups).expect("a valid size");
+        let weights: Vec<i8> = (0..channels_out as usize * terms).map(|_| random.weight()).collect();
+        let bias: Vec<i32> = (0..channels_out).map(|_| i32::from(random.bits() as i16)).collect();
+        let multiplier: Vec<f32> = (0..channels_out).map(|_| random.multiplier(terms)).collect();
+        Blobs { weights: pack_weights(&layout, kernel, &weights), channels: pack_channels(&bias, &multiplier) }
+    }
+}
+
+/// Gives `each` the contents of a random model.
+pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_>) -> R) -> R {
+    let Size { image, colour, groups, body, expanded, classes } = size;
+    let shape = |[height, width]: [u32; 2], channels| Shape { height, width, channels };
+    let strided = |shape| output_size(shape, window(2)).map(|n| n as u32);
+    let image = shape(image, colour.channels());
+    let stem = shape(strided(image), body);
+    let [height, width] = strided(stem);
+    let inner = shape([height, width], body);
+    let outer = shape([height, width], expanded);
+    let mean = shape([1, 1], expanded);
+
+    // Tensor 2 is the pool's output and keeps the codes of tensor 1; slots are A, B and C.
+    let shapes = [image, stem, inner, outer, inner, inner, outer, inner, inner, outer, mean];
+    let slots = [0, 1, 2, 0, 1, 2, 1, 0, 2, 1, 0];
+    let logits_slot = 1;
+    let mut slot_len = [0, 4 * classes, 0];
+    for (slot, shape) in slots.into_iter().zip(shapes) {
+        slot_len[slot] = slot_len[slot].max(shape.byte_len() as u32);
+    }
+    let [a, b, c] = slot_len.map(|len| len.next_multiple_of(64));
+    let offset = [0, a, a + b];
+    let mut tensors: Vec<Tensor> = Vec::new();
+    for (number, (slot, shape)) in slots.into_iter().zip(shapes).enumerate() {
+        let qparams = match number {
+            0 => QParams::IMAGE,
+            2 => tensors[1].qparams,
+            _ => QParams { scale: random.fraction() / 64.0, zero_point: random.code() },
+        };
+        tensors.push(Tensor { offset: offset[slot], shape, qparams });
+    }
+
+    // Input, output, residual, window, groups.
+    let convs = [
+        (0, 1, None, window(2), 1),
+        (2, 3, None, Window::POINT, 1),
+        (2, 4, None, Window::POINT, 1),
+        (4, 5, None, window(1), groups),
+        (5, 6, Some(3), Window::POINT, 1),
+        (6, 7, None, Window::POINT, 1),
+        (7, 8, None, window(1), groups),
+        (8, 9, Some(6), Window::POINT, 1),
+    ];
+    let blobs = convs.map(|(input, output, _, window, groups): (usize, usize, _, Window, u32)| {
+        Blobs::random(random, shapes[input].channels, shapes[output].channels, window.kernel, groups)
+    });
+    let classifier = Blobs::random(random, expanded, classes, [1, 1], 1);
+    let mut conv = |number: usize| {
+        let (input, output, residual, window, groups) = convs[number];
+        let QParams { zero_point, .. } = tensors[output].qparams;
+        Op::Conv(Conv {
+            input: TensorId(input as u16),
+            output: TensorId(output as u16),
+            residual: residual.map(|id| Residual { tensor: TensorId(id), multiplier: random.fraction() / 2.0 }),
+            window,
+            groups: NonZeroU32::new(groups).expect("at least one"),
+            cardinality: groups * 2,
+            q_min: random.pick(&[-128, zero_point]),
+            q_max: random.pick(&[127, zero_point.saturating_add(100)]),
+            pad_codes: [(); 4].map(|()| random.code()),
+            weights: &blobs[number].weights,
+            channels: &blobs[number].channels,
+        })
+    };
+    let ops = [
+        ("stem", conv(0)),
+        ("pool", Op::MaxPool(MaxPool { input: TensorId(1), output: TensorId(2), window: window(2) })),
+        ("shortcut", conv(1)),
+        ("reduce", conv(2)),
+        ("grouped", conv(3)),
+        ("expand", conv(4)),
+        ("reduce", conv(5)),
+        ("grouped", conv(6)),
+        ("in place", conv(7)),
+        ("mean", {
+            let multiplier = random.fraction() / (height * width) as f32;
+            let (input, output) = (TensorId(9), TensorId(10));
+            Op::GlobalAvgPool(GlobalAvgPool { input, output, multiplier, q_min: -128, q_max: 127 })
+        }),
+        ("classifier", {
+            let Blobs { weights, channels } = &classifier;
+            Op::Linear(Linear { input: TensorId(10), weights, channels })
+        }),
+    ];
+    let floats = |random: &mut Random| {
+        let mut values = [0.0; 4];
+        values[..image.channels as usize].fill_with(|| 100.0 * random.fraction());
+        values
+    };
+    let preprocess = Preprocess {
+        colour,
+        resize: random.pick(&[Resize::Exact, Resize::ShortEdge(256)]),
+        filter: random.pick(&[Filter::Bilinear, Filter::Bicubic]),
+        mean: floats(random),
+        std: floats(random),
+    };
+    let labels: Vec<String> = (0..classes).map(|n| format!("Klasse {n} – {:x}", random.bits())).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    each(&Contents {
+        arena_len: a + b + c,
+        logits_offset: offset[logits_slot],
+        classes,
+        tensors: &tensors,
+        ops: &ops,
+        preprocess,
+        labels: random.pick(&[&labels[..], &[]]),
+        provenance: &format!("{{\"seed\": {}}}", random.bits()),
+    })
+}
+
+/// The file of a random model.
+pub fn random_file(size: Size, seed: u64) -> Vec<u8> {
+    random(size, &mut Random::new(seed), |contents| to_bytes(contents).expect("a valid model"))
+}

@@ -1,0 +1,302 @@
+//! Every backend against plain loops, in every byte.
+
+use cardinal_format::quant::{QParams, Requantize};
+use cardinal_format::weights::WeightLayout;
+use cardinal_format::write::{pack_channels, pack_weights};
+use cardinal_format::{Shape, Window};
+use cardinal_runtime::Kernels;
+use cardinal_runtime::kernels::{self, ConvArgs, GlobalAvgPoolArgs, LinearArgs, MaxPoolArgs, ResidualArgs};
+use cardinal_tests::binary32::{self, Codes, Exact};
+use cardinal_tests::buffer::Guarded;
+use cardinal_tests::naive::{self, output_size};
+use cardinal_tests::random::Random;
+use cardinal_tests::strategy::cases;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// Which numbers a case is filled with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fill {
+    /// Any, scaled so that most codes are no bound.
+    Random,
+    /// Weights ±127, inputs −128 and 127, biases up to inequality (4).
+    Saturating,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shortcut {
+    None,
+    Separate,
+    InPlace,
+}
+
+/// All that decides a convolution; `seed` decides the rest.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    input: Shape,
+    channels_out: u32,
+    groups: u32,
+    window: Window,
+    pixels: bool,
+    shortcut: Shortcut,
+    fill: Fill,
+    seed: u64,
+}
+
+/// Groups, input channels, output channels.
+fn channels() -> impl Strategy<Value = [u32; 3]> {
+    let one = (select(&[1u32, 3, 4, 5, 7, 16, 20, 33, 64][..]), 1u32..=40).prop_map(|(cin, cout)| [1, cin, cout]);
+    // Narrow groups share a block of sixteen outputs in every alignment; wide ones fill several.
+    let many = (select(&[2u32, 3, 4, 5, 8][..]), select(&[4u32, 8, 12, 16, 20][..]), 1u32..=36)
+        .prop_map(|(groups, cin, cout)| [groups, groups * cin, groups * cout]);
+    // ResNeXt's own: as many out as in.
+    let trained = (select(&[2u32, 16, 32][..]), select(&[4u32, 8, 12, 16, 20][..]))
+        .prop_filter("small enough", |(groups, width)| groups * width <= 192)
+        .prop_map(|(groups, width)| [groups, groups * width, groups * width]);
+    prop_oneof![2 => one, 2 => many, 1 => trained]
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    let kernel = select(&[[1u8, 1], [3, 3], [3, 3], [5, 5], [7, 7], [1, 3], [3, 1], [2, 5], [7, 1]][..]);
+    kernel.prop_flat_map(|[kh, kw]| {
+        ([1u8..=3, 1u8..=3], [0..kh, 0..kw, 0..kh, 0..kw]).prop_map(move |(stride, padding)| Window {
+            kernel: [kh, kw],
+            stride,
+            padding,
+        })
+    })
+}
+
+/// An input of up to 9×9 that the window fits.
+fn extent() -> impl Strategy<Value = ([u32; 2], Window)> {
+    ([1u32..=9, 1u32..=9], window()).prop_filter("the window fits", |([height, width], window)| {
+        output_size(Shape { height: *height, width: *width, channels: 1 }, *window).iter().all(|&n| n > 0)
+    })
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let shortcut = select(&[Shortcut::None, Shortcut::None, Shortcut::Separate, Shortcut::InPlace][..]);
+    let fill = select(&[Fill::Random, Fill::Random, Fill::Saturating][..]);
+    (extent(), channels(), any::<bool>(), shortcut, fill, any::<u64>()).prop_map(
+        |(([height, width], window), [groups, channels, channels_out], pixels, shortcut, fill, seed)| {
+            let input = Shape { height, width, channels };
+            Case { input, channels_out, groups, window, pixels, shortcut, fill, seed }
+        },
+    )
+}
+
+/// The biggest |bias| that inequality (4) leaves for these weights.
+fn bias_room(weights: &[i8]) -> i64 {
+    i64::from(i32::MAX) - 128 * weights.iter().map(|&w| i64::from(w).abs()).sum::<i64>()
+}
+
+/// Weights, bias and multiplier for `channels_out` channels of `terms` weights each.
+fn parameters(random: &mut Random, channels_out: usize, terms: usize, fill: Fill) -> (Vec<i8>, Vec<i32>, Vec<f32>) {
+    let weight = |random: &mut Random| match fill {
+        Fill::Random => random.weight(),
+        Fill::Saturating => random.pick(&[-127, 127]),
+    };
+    let mut weights: Vec<i8> = (0..channels_out * terms).map(|_| weight(random)).collect();
+    let (mut bias, mut multiplier) = (Vec::new(), Vec::new());
+    for channel in weights.chunks_exact_mut(terms) {
+        if fill == Fill::Saturating && random.below(2) == 0 {
+            // All of one sign: with inputs of one sign, the sum goes as far as it can.
+            channel.fill(random.pick(&[-127, 127]));
+        }
+        let room = bias_room(channel);
+        bias.push(match fill {
+            Fill::Random => i32::from(random.bits() as i16),
+            Fill::Saturating => random.pick(&[-room, room, 0]) as i32,
+        });
+        multiplier.push(match random.below(4) {
+            0 => 2f32.powi(random.below(14) as i32 - 16),
+            1 if fill == Fill::Saturating => random.fraction() / 16_777_216.0,
+            _ => random.multiplier(terms),
+        });
+    }
+    (weights, bias, multiplier)
+}
+
+fn input_codes(random: &mut Random, len: usize, fill: Fill) -> Vec<i8> {
+    let same = random.below(2) == 0;
+    let one = random.pick(&[-128, 127]);
+    let code = |random: &mut Random| match fill {
+        Fill::Random => random.code(),
+        Fill::Saturating if same => one,
+        Fill::Saturating => random.pick(&[-128, 127]),
+    };
+    (0..len).map(|_| code(random)).collect()
+}
+
+/// All codes, or a ReLU, or a narrow band.
+fn bounds(random: &mut Random) -> Codes {
+    let zero_point = random.code();
+    let (a, b) = (random.code(), random.code());
+    let (q_min, q_max) = random.pick(&[(-128, 127), (zero_point, 127), (a.min(b), a.max(b))]);
+    Codes { zero_point, q_min, q_max }
+}
+
+fn conv_agrees(kernels: &Kernels, case: &Case) {
+    let Case { input, channels_out, groups, window, pixels, shortcut, fill, seed } = *case;
+    let random = &mut Random::new(seed);
+    let terms = (input.channels / groups) as usize * usize::from(window.kernel[0]) * usize::from(window.kernel[1]);
+    let (weights, bias, multiplier) = parameters(random, channels_out as usize, terms, fill);
+    let codes = input_codes(random, input.byte_len(), fill);
+    let output = bounds(random);
+    let [height, width] = output_size(input, window).map(|n| n as u32);
+    let output_shape = Shape { height, width, channels: channels_out };
+    let residual: Vec<i8> = (0..output_shape.byte_len()).map(|_| random.code()).collect();
+    let (zero_point, residual_multiplier) = (random.code(), random.fraction() / 2.0);
+    let pad_codes = [(); 4].map(|()| random.code());
+
+    let stored: Vec<i8> = match pixels {
+        true => codes.iter().map(|&q| (i16::from(q) + 128) as u8 as i8).collect(),
+        false => codes.clone(),
+    };
+    let layout = WeightLayout::new(input.channels, channels_out, window.kernel, groups).expect("a valid shape");
+    let args = ConvArgs {
+        input: &stored,
+        input_shape: input,
+        output_shape,
+        pixels,
+        window,
+        pad_codes,
+        layout,
+        weights: &pack_weights(&layout, window.kernel, &weights),
+        channels: &pack_channels(&bias, &multiplier),
+        requantize: Requantize::new(output.zero_point, output.q_min, output.q_max),
+        residual: match shortcut {
+            Shortcut::None => ResidualArgs::None,
+            Shortcut::Separate => {
+                ResidualArgs::Separate { codes: &residual, zero_point, multiplier: residual_multiplier }
+            }
+            Shortcut::InPlace => ResidualArgs::InPlace { zero_point, multiplier: residual_multiplier },
+        },
+    };
+    // Without a residual in place, what the output held before must not matter.
+    let before: Vec<i8> = match shortcut {
+        Shortcut::InPlace => residual.clone(),
+        _ => (0..residual.len()).map(|_| random.code()).collect(),
+    };
+    let mut written = Guarded::new(&before, 0x5a);
+    (kernels.conv)(&args, written.inner());
+
+    let (groups, channels_out) = (groups as usize, channels_out as usize);
+    let naive = naive::Conv { input, channels_out, window, groups, weights, bias, multiplier, pad_codes };
+    let residual = (shortcut != Shortcut::None).then_some((&residual[..], zero_point, residual_multiplier));
+    assert_eq!(written.into_inner(), naive.run(&codes, output, residual), "{}", kernels.name);
+}
+
+#[test]
+fn portable_is_always_available() {
+    assert!(kernels::available().iter().any(|k| k.name == kernels::PORTABLE.name));
+}
+
+/// Every width of a group, with outputs that end inside a block, at every place of a row of tiles.
+#[test]
+fn every_group_width_and_row_length() {
+    let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1; 4] };
+    for kernels in kernels::available() {
+        for (groups, width) in [(1, 4), (2, 4), (3, 4), (5, 4), (32, 4), (3, 8), (3, 12), (2, 16), (3, 20), (2, 24)] {
+            for columns in 1..=9 {
+                let input = Shape { height: 5, width: columns, channels: groups * width };
+                let (shortcut, fill, seed) = (Shortcut::InPlace, Fill::Random, u64::from(columns));
+                for channels_out in [groups, groups * width, groups * 17] {
+                    conv_agrees(
+                        kernels,
+                        &Case { input, channels_out, groups, window, pixels: false, shortcut, fill, seed },
+                    );
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(3000))]
+
+    #[test]
+    fn conv(case in case()) {
+        for kernels in kernels::available() {
+            conv_agrees(kernels, &case);
+        }
+    }
+
+    #[test]
+    fn max_pool(([height, width], window) in extent(), channels in 1u32..=70, seed in any::<u64>()) {
+        let random = &mut Random::new(seed);
+        let input_shape = Shape { height, width, channels };
+        let [height, width] = output_size(input_shape, window).map(|n| n as u32);
+        let output_shape = Shape { height, width, channels };
+        // All codes low, so that a padded zero would win.
+        let ceiling = random.pick(&[127, -100]);
+        let input: Vec<i8> = (0..input_shape.byte_len()).map(|_| random.code().min(ceiling)).collect();
+        for kernels in kernels::available() {
+            let args = MaxPoolArgs { input: &input, input_shape, output_shape, window };
+            let mut written = Guarded::new(&vec![77; output_shape.byte_len()], 0x5a);
+            (kernels.max_pool)(&args, written.inner());
+            assert_eq!(written.into_inner(), naive::max_pool(&input, input_shape, window), "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn global_avg_pool(
+        [height, width] in [1u32..=15, 1u32..=15],
+        channels in 1u32..=200,
+        fill in select(&[Fill::Random, Fill::Saturating][..]),
+        seed in any::<u64>(),
+    ) {
+        let random = &mut Random::new(seed);
+        let input_shape = Shape { height, width, channels };
+        let input = input_codes(random, input_shape.byte_len(), fill);
+        let output = bounds(random);
+        let zero_point = random.code();
+        let multiplier = random.fraction() / (height * width) as f32;
+        for kernels in kernels::available() {
+            let args = GlobalAvgPoolArgs {
+                input: &input,
+                input_shape,
+                input_qparams: QParams { scale: 0.5, zero_point },
+                multiplier,
+                requantize: Requantize::new(output.zero_point, output.q_min, output.q_max),
+            };
+            let mut written = Guarded::new(&vec![77; channels as usize], 0x5a);
+            (kernels.global_avg_pool)(&args, written.inner());
+            let naive = naive::global_avg_pool(&input, input_shape, zero_point, multiplier, output);
+            assert_eq!(written.into_inner(), naive, "{}", kernels.name);
+        }
+    }
+
+    #[test]
+    fn linear(
+        channels in 1u32..=200,
+        classes in 1u32..=50,
+        fill in select(&[Fill::Random, Fill::Saturating][..]),
+        seed in any::<u64>(),
+    ) {
+        let random = &mut Random::new(seed);
+        let (weights, bias, multiplier) = parameters(random, classes as usize, channels as usize, fill);
+        let input = input_codes(random, channels as usize, fill);
+        let layout = WeightLayout::new(channels, classes, [1, 1], 1).expect("a valid shape");
+        let packed = [pack_weights(&layout, [1, 1], &weights), pack_channels(&bias, &multiplier)];
+        let naive = naive::Conv {
+            input: Shape { height: 1, width: 1, channels },
+            channels_out: classes as usize,
+            window: Window::POINT,
+            groups: 1,
+            weights,
+            bias,
+            multiplier,
+            pad_codes: [0; 4],
+        };
+        let exact = naive.accumulators(&input).into_iter().zip(&naive.multiplier);
+        let exact: Vec<Exact> = exact.map(|(acc, &m)| binary32::logit(acc, m)).collect();
+        for kernels in kernels::available() {
+            let args = LinearArgs { input: &input, layout, weights: &packed[0], channels: &packed[1] };
+            let mut written = Guarded::new(&vec![0.5; classes as usize], 0.25);
+            (kernels.linear)(&args, written.inner());
+            let logits: Vec<Exact> = written.into_inner().into_iter().map(Exact::float).collect();
+            assert_eq!(&logits, &exact, "{}", kernels.name);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The reader's liveness check against owners of bytes: two ways to see the same thing.
+
+use cardinal_format::write::{Contents, to_bytes};
+use cardinal_format::{File, Op, TensorId};
+use cardinal_tests::model::{self, SMALL};
+use cardinal_tests::plan::{check_contents, check_plan};
+use cardinal_tests::random::Random;
+use cardinal_tests::strategy::cases;
+use proptest::prelude::*;
+
+#[test]
+fn a_good_plan() {
+    let bytes = model::random_file(SMALL, 6);
+    assert_eq!(check_plan(&File::new_checked(&bytes).expect("a valid model")), Ok(()));
+}
+
+proptest! {
+    #![proptest_config(cases(4000))]
+
+    /// Wherever tensors are moved, both accept or both refuse.
+    #[test]
+    fn both_checks_agree(moves in prop::collection::vec((0usize..=11, 0u32..10), 0..4), seed in 0u64..4) {
+        model::random(SMALL, &mut Random::new(seed), |contents| {
+            let (mut tensors, mut logits_offset) = (contents.tensors.to_vec(), contents.logits_offset);
+            for &(which, line) in &moves {
+                *tensors.get_mut(which).map_or(&mut logits_offset, |tensor| &mut tensor.offset) = 64 * line;
+            }
+            let moved = Contents { tensors: &tensors, logits_offset, ..*contents };
+            let (read, owned) = (to_bytes(&moved).map(|_| ()), check_contents(&moved));
+            assert_eq!(read.is_ok(), owned.is_ok(), "{read:?}, {owned:?}");
+        });
+    }
+
+    /// Whatever is read instead, of the tensors that have the shape for it.
+    #[test]
+    fn both_checks_agree_on_readers(op in 2usize..10, input in 0u16..11, residual in prop::option::of(0u16..11)) {
+        model::random(SMALL, &mut Random::new(7), |contents| {
+            let mut ops = contents.ops.to_vec();
+            let same_shape = |a: TensorId, b: TensorId| {
+                contents.tensors[usize::from(a.0)].shape == contents.tensors[usize::from(b.0)].shape
+            };
+            match &mut ops[op].1 {
+                Op::Conv(conv) => {
+                    let (input, residual) = (TensorId(input), residual.map(TensorId));
+                    if same_shape(conv.input, input) {
+                        conv.input = input;
+                    }
+                    if let (Some(old), Some(new)) = (&mut conv.residual, residual)
+                        && same_shape(old.tensor, new)
+                    {
+                        old.tensor = new;
+                    }
+                }
+                Op::GlobalAvgPool(pool) if same_shape(pool.input, TensorId(input)) => pool.input = TensorId(input),
+                _ => (),
+            }
+            let changed = Contents { ops: &ops, ..*contents };
+            let (read, owned) = (to_bytes(&changed).map(|_| ()), check_contents(&changed));
+            assert_eq!(read.is_ok(), owned.is_ok(), "{read:?}, {owned:?}");
+        });
+    }
+}
+
+/// What the owners say of each kind of fault.
+#[test]
+fn faults_are_named() {
+    let faults = model::random(SMALL, &mut Random::new(8), |contents| {
+        let place = |tensor: usize| contents.tensors[tensor].offset;
+        let moved =
+            [(1, place(0)), (4, place(3)), (9, place(6) - 64), (10, 1), (10, 1 << 20)].map(|(tensor, offset)| {
+                let mut tensors = contents.tensors.to_vec();
+                tensors[tensor].offset = offset;
+                check_contents(&Contents { tensors: &tensors, ..*contents })
+            });
+        let read = [3, 5, 6].map(|tensor| {
+            let mut ops = contents.ops.to_vec();
+            let Op::GlobalAvgPool(mean) = &mut ops[9].1 else { panic!("op 9 is the mean") };
+            mean.input = TensorId(tensor);
+            check_contents(&Contents { ops: &ops, ..*contents })
+        });
+        let unwritten = check_contents(&Contents { ops: &contents.ops[..10], ..*contents });
+        [&moved[..], &read, &[unwritten]]
+            .concat()
+            .into_iter()
+            .map(|fault| format!("{fault:?}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    });
+    insta::assert_snapshot!(faults, @r#"
+    Err("stem: writes over tensor 0 while it reads it")
+    Err("expand: byte 0 belongs to Tensor(4), not to Tensor(3)")
+    Err("in place: writes over tensor 6 while it reads it")
+    Err("mean: Tensor(10) starts at 1, which is no multiple of 64")
+    Err("mean: Tensor(10) at 1048576..1048596 leaves the arena")
+    Err("mean: byte 0 belongs to Tensor(7), not to Tensor(3)")
+    Err("mean: byte 448 belongs to Tensor(8), not to Tensor(5)")
+    Err("mean: byte 256 belongs to Tensor(9), not to Tensor(6)")
+    Err("byte 256 belongs to Tensor(9), not to Logits")
+    "#);
+}

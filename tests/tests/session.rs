@@ -1,0 +1,90 @@
+//! A whole model in one arena, against a naive run with memory for every tensor.
+
+use cardinal_format::TensorId;
+use cardinal_runtime::{Arena, Model, RuntimeError, Session, kernels};
+use cardinal_tests::binary32::Exact;
+use cardinal_tests::buffer::Aligned;
+use cardinal_tests::model::{self, SMALL};
+use cardinal_tests::network;
+use cardinal_tests::random::Random;
+use cardinal_tests::strategy::{cases, sizes};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn every_step_is_the_naive_one(size in sizes(), seed in any::<u64>(), dirt in any::<u8>()) {
+        let bytes = model::random_file(size, seed);
+        let model = Model::new(&bytes).expect("a valid model");
+        let pixels = Random::new(seed ^ 1).bytes(model.image().byte_len());
+        let naive = network::run(model.file(), &pixels);
+        for kernels in kernels::available() {
+            // The arena's old content must not matter, nor may the bytes behind it change.
+            let mut arena = Aligned::new(model.arena_len() + 64, dirt);
+            let mut session = Session::with_kernels(model, arena.bytes(), *kernels).expect("a fitting arena");
+            for _ in 0..2 {
+                session.image_mut().copy_from_slice(&pixels);
+                let mut steps = Vec::new();
+                let logits = session.run_observed(|step| steps.push(step.output.map(|(_, codes)| codes.to_vec())));
+                let logits: Vec<Exact> = logits.iter().map(|&x| Exact::float(x)).collect();
+                prop_assert_eq!(&logits, &naive.logits, "{}", kernels.name);
+                prop_assert_eq!(&steps, &naive.codes, "{}", kernels.name);
+            }
+            prop_assert!(arena.bytes()[model.arena_len()..].iter().all(|&byte| byte == dirt));
+        }
+    }
+}
+
+#[test]
+fn steps_are_named_and_in_order() {
+    let bytes = model::random_file(SMALL, 4);
+    let model = Model::new(&bytes).expect("a valid model");
+    let mut arena = Aligned::new(model.arena_len(), 0);
+    let mut session = Session::new(model, arena.bytes()).expect("a fitting arena");
+    let mut names = Vec::new();
+    session.run_observed(|step| {
+        let tensor = step.op.output().and_then(|id: TensorId| model.file().tensor(id));
+        assert_eq!(step.output.map(|(tensor, _)| tensor), tensor);
+        names.push(step.name.to_owned());
+    });
+    let order = [
+        "stem",
+        "pool",
+        "shortcut",
+        "reduce",
+        "grouped",
+        "expand",
+        "reduce",
+        "grouped",
+        "in place",
+        "mean",
+        "classifier",
+    ];
+    assert_eq!(names, order);
+}
+
+#[test]
+fn unfit_arenas() {
+    let bytes = model::random_file(SMALL, 5);
+    let model = Model::new(&bytes).expect("a valid model");
+    let needed = model.arena_len();
+    let mut arena = Aligned::new(needed + 64, 0);
+    let arena = arena.bytes();
+    let error = |arena: &mut [u8]| Session::new(model, arena).err();
+    for given in [0, 1, needed - 64, needed - 1] {
+        assert_eq!(error(&mut arena[..given]), Some(RuntimeError::ArenaTooSmall { given, needed }));
+    }
+    for start in 1..64 {
+        assert_eq!(error(&mut arena[start..]), Some(RuntimeError::ArenaAlignment));
+    }
+    assert_eq!(error(&mut arena[..needed]), None);
+    assert_eq!(error(&mut arena[64..]), None);
+    assert_eq!(error(&mut Arena::<4096>::new().0), None);
+}
+
+#[test]
+fn a_damaged_file_is_a_runtime_error() {
+    let error = Model::new(b"no model").map(|_| ()).map_err(RuntimeError::from);
+    assert_eq!(error, Err(RuntimeError::Format(cardinal_format::FormatError::Magic)));
+}
