@@ -187,7 +187,10 @@ fn bad_inputs() {
         (&["convert", "tiny.pth", "--calib", "images", "--std", "1,0,1"], "--std"),
         (&["convert", "tiny.pth", "--calib", "images", "-o", "tiny.pth"], "the checkpoint itself"),
         (&["convert", "tiny.pth", "--calib", "images", "-o", "no/such/folder.cardinal"], "no/such"),
-        (&["convert", "tiny.cardinal", "--calib", "images"], "not a PyTorch or safetensors checkpoint"),
+        (
+            &["convert", "tiny.cardinal", "--calib", "images", "-o", "other.cardinal"],
+            "not a PyTorch or safetensors checkpoint",
+        ),
         (&["inspect", "missing.cardinal"], "missing.cardinal"),
         (&["inspect", "empty.cardinal"], "empty or cut off"),
         (&["inspect", "cut.cardinal"], "cut off"),

@@ -120,7 +120,7 @@ pub const PORTABLE: Kernels = arch::all::KERNELS;
 
 /// The backends that this build has and this CPU can run, best first.
 pub fn available() -> &'static [Kernels] {
-    &[PORTABLE]
+    arch::available()
 }
 
 /// The fastest backend for this CPU.

@@ -24,6 +24,9 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)
 )]
 
+#[cfg(feature = "std")]
+extern crate std;
+
 mod arch;
 mod arena;
 pub mod kernels;

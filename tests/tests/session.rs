@@ -6,34 +6,48 @@ use cardinal_tests::binary32::Exact;
 use cardinal_tests::buffer::Aligned;
 use cardinal_tests::model::{self, SMALL};
 use cardinal_tests::network;
+use cardinal_tests::plan::check_plan;
 use cardinal_tests::random::Random;
 use cardinal_tests::strategy::{cases, sizes};
 use proptest::prelude::*;
+
+/// On every backend, every step's codes and the logits are those of the naive run; a second run changes nothing.
+fn agrees(bytes: &[u8], seed: u64, dirt: u8) {
+    let model = Model::new(bytes).expect("a valid model");
+    let pixels = Random::new(seed).bytes(model.image().byte_len());
+    let naive = network::run(model.file(), &pixels);
+    for kernels in kernels::available() {
+        // The arena's old content must not matter, nor may the bytes behind it change.
+        let mut arena = Aligned::new(model.arena_len() + 64, dirt);
+        let mut session = Session::with_kernels(model, arena.bytes(), *kernels).expect("a fitting arena");
+        for _ in 0..2 {
+            session.image_mut().copy_from_slice(&pixels);
+            let mut steps = Vec::new();
+            let logits = session.run_observed(|step| steps.push(step.output.map(|(_, codes)| codes.to_vec())));
+            let logits: Vec<Exact> = logits.iter().map(|&x| Exact::float(x)).collect();
+            assert_eq!(steps, naive.codes, "{}", kernels.name);
+            assert_eq!(logits, naive.logits, "{}", kernels.name);
+        }
+        assert!(arena.bytes()[model.arena_len()..].iter().all(|&byte| byte == dirt));
+    }
+}
 
 proptest! {
     #![proptest_config(cases(200))]
 
     #[test]
     fn every_step_is_the_naive_one(size in sizes(), seed in any::<u64>(), dirt in any::<u8>()) {
-        let bytes = model::random_file(size, seed);
-        let model = Model::new(&bytes).expect("a valid model");
-        let pixels = Random::new(seed ^ 1).bytes(model.image().byte_len());
-        let naive = network::run(model.file(), &pixels);
-        for kernels in kernels::available() {
-            // The arena's old content must not matter, nor may the bytes behind it change.
-            let mut arena = Aligned::new(model.arena_len() + 64, dirt);
-            let mut session = Session::with_kernels(model, arena.bytes(), *kernels).expect("a fitting arena");
-            for _ in 0..2 {
-                session.image_mut().copy_from_slice(&pixels);
-                let mut steps = Vec::new();
-                let logits = session.run_observed(|step| steps.push(step.output.map(|(_, codes)| codes.to_vec())));
-                let logits: Vec<Exact> = logits.iter().map(|&x| Exact::float(x)).collect();
-                prop_assert_eq!(&logits, &naive.logits, "{}", kernels.name);
-                prop_assert_eq!(&steps, &naive.codes, "{}", kernels.name);
-            }
-            prop_assert!(arena.bytes()[model.arena_len()..].iter().all(|&byte| byte == dirt));
-        }
+        agrees(&model::random_file(size, seed), seed ^ 1, dirt);
     }
+}
+
+/// What the converter made of a trained network, blocks and merged groups and all.
+#[test]
+fn a_trained_network() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fmnist.cardinal");
+    let bytes = std::fs::read(path).expect("the fixture");
+    assert_eq!(check_plan(Model::new(&bytes).expect("a valid model").file()), Ok(()));
+    agrees(&bytes, 16, 0xa5);
 }
 
 #[test]

@@ -71,25 +71,33 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    #[inline(always)]
     fn position(&self, y: usize, x: usize) -> Position {
         let [down, across] = self.args.window.stride.map(usize::from);
         let [top, left, ..] = self.args.window.padding.map(usize::from);
         Position { row: (y * down).wrapping_sub(top), column: (x * across).wrapping_sub(left) }
     }
 
-    /// Row and column of a run's first tap.
-    fn tap(&self, at: Position, run: usize) -> (usize, usize) {
-        if self.args.layout.row_runs() {
-            (at.row.wrapping_add(run), at.column)
-        } else {
-            let row = run.checked_div(self.kernel_w).unwrap_or(0);
-            (at.row.wrapping_add(row), at.column.wrapping_add(run - row * self.kernel_w))
-        }
+    /// Row and column of each run's first tap, from the window's corner.
+    #[inline(always)]
+    fn runs(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let columns = if self.args.layout.row_runs() { 1 } else { self.kernel_w };
+        (0..usize::from(self.args.window.kernel[0])).flat_map(move |row| (0..columns).map(move |column| (row, column)))
+    }
+
+    /// The channels of one tap, if it lies inside the input.
+    #[inline(always)]
+    fn tap(&self, at: Position, tap: (usize, usize)) -> Option<&'a [i8]> {
+        let (row, column) = (at.row.wrapping_add(tap.0), at.column.wrapping_add(tap.1));
+        let start = (row.wrapping_mul(self.width).wrapping_add(column)).wrapping_mul(self.channels);
+        let inside = row < self.height && column < self.width;
+        if inside { self.args.input.get(start..start + self.channels) } else { None }
     }
 
     /// The bytes of a run, if all of its taps lie inside the input.
-    fn run(&self, at: Position, run: usize, first_channel: usize) -> Option<&'a [i8]> {
-        let (row, column) = self.tap(at, run);
+    #[inline(always)]
+    fn run(&self, at: Position, run: (usize, usize), first_channel: usize) -> Option<&'a [i8]> {
+        let (row, column) = (at.row.wrapping_add(run.0), at.column.wrapping_add(run.1));
         let last = if self.args.layout.row_runs() { column.wrapping_add(self.kernel_w - 1) } else { column };
         if row >= self.height || column >= self.width || last >= self.width {
             return None;
@@ -99,8 +107,9 @@ impl<'a> Plan<'a> {
     }
 
     /// One quad of a run, with pad codes for taps outside the input.
-    fn padded_quad(&self, at: Position, run: usize, first_channel: usize, quad: usize) -> [i8; QUAD] {
-        let (row, column) = self.tap(at, run);
+    #[inline(always)]
+    fn padded_quad(&self, at: Position, run: (usize, usize), first_channel: usize, quad: usize) -> [i8; QUAD] {
+        let (row, column) = (at.row.wrapping_add(run.0), at.column.wrapping_add(run.1));
         core::array::from_fn(|i| {
             let k = quad * QUAD + i;
             if k >= self.args.layout.run_len() {
@@ -119,7 +128,8 @@ impl<'a> Plan<'a> {
 }
 
 /// Equations (3), (5) and (6) of the quantization page.
-pub(super) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
+#[inline(always)]
+pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
     let plan = Plan {
         args,
         height: args.input_shape.height as usize,
@@ -128,6 +138,9 @@ pub(super) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
         kernel_w: usize::from(args.window.kernel[1]),
         flip: if args.pixels { i8::MIN } else { 0 },
     };
+    // Channels per group, where input and output have the same and no block is cut off.
+    let square = plan.channels == args.layout.channels_out() && plan.channels.is_multiple_of(BLOCK);
+    let width = square.then_some(args.layout.in_per_group());
     let out_width = (args.output_shape.width as usize).max(1);
     let positions = args.output_shape.height as usize * out_width;
     let (params, _) = args.channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
@@ -155,10 +168,11 @@ pub(super) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
                 None
             };
             let taken = taken.unwrap_or_else(|| {
-                let sums = if dense {
-                    dense_one(&plan, tile[0], first_input[0], weights, &params.bias)
-                } else {
-                    narrow_one(&plan, tile[0], &first_input, weights, &params.bias)
+                let sums = match width {
+                    _ if dense => dense_one(&plan, tile[0], first_input[0], weights, &params.bias),
+                    Some(4) => square_one::<4>(&plan, tile[0], block, weights, &params.bias),
+                    Some(8) => square_one::<8>(&plan, tile[0], block, weights, &params.bias),
+                    _ => narrow_one(&plan, tile[0], &first_input, weights, &params.bias),
                 };
                 store(args, output, done, block, &sums, &params);
                 1
@@ -173,7 +187,7 @@ pub(super) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
 }
 
 /// `TILE` positions of a dense block, or `None` if one of their runs leaves the input.
-#[inline(never)]
+#[inline(always)]
 fn dense_tile(
     plan: &Plan<'_>,
     tile: [Position; TILE],
@@ -183,7 +197,7 @@ fn dense_tile(
 ) -> Option<[Sums; TILE]> {
     let layout = &plan.args.layout;
     let mut sums = [*bias; TILE];
-    for (run, weights) in weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1)).enumerate() {
+    for (run, weights) in plan.runs().zip(weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1))) {
         let mut runs: [&[i8]; TILE] = Default::default();
         for (bytes, at) in runs.iter_mut().zip(tile) {
             *bytes = plan.run(at, run, first_channel)?;
@@ -194,11 +208,11 @@ fn dense_tile(
 }
 
 /// One position of a dense block, anywhere.
-#[inline(never)]
+#[inline(always)]
 fn dense_one(plan: &Plan<'_>, at: Position, first_channel: usize, weights: &[u8], bias: &Sums) -> Sums {
     let layout = &plan.args.layout;
     let mut sums = [*bias];
-    for (run, weights) in weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1)).enumerate() {
+    for (run, weights) in plan.runs().zip(weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1))) {
         match plan.run(at, run, first_channel) {
             Some(bytes) => accumulate(&mut sums, [bytes], plan.flip, weights),
             None => {
@@ -213,24 +227,41 @@ fn dense_one(plan: &Plan<'_>, at: Position, first_channel: usize, weights: &[u8]
 }
 
 /// One position of a block whose outputs belong to several groups: every output channel has its own four inputs.
-#[inline(never)]
+#[inline(always)]
 fn narrow_one(plan: &Plan<'_>, at: Position, first_input: &[usize; BLOCK], weights: &[u8], bias: &Sums) -> Sums {
     let layout = &plan.args.layout;
     let mut sums = *bias;
-    for (run, weights) in weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1)).enumerate() {
-        let (row, column) = plan.tap(at, run);
-        let inside = row < plan.height && column < plan.width;
-        let start = (row.wrapping_mul(plan.width).wrapping_add(column)).wrapping_mul(plan.channels);
+    for (run, weights) in plan.runs().zip(weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1))) {
+        let tap = plan.tap(at, run);
         let (weights, _) = weights.as_chunks::<QUAD_BYTES>();
         for (quad, weights) in weights.iter().enumerate() {
             let lanes = first_input.map(|first| {
-                if !inside {
-                    return plan.args.pad_codes;
-                }
-                let bytes = plan.args.input.get(start + first + quad * QUAD..).and_then(|rest| rest.first_chunk());
-                bytes.copied().unwrap_or_default().map(|byte| byte ^ plan.flip)
+                let Some(channels) = tap else { return plan.args.pad_codes };
+                let quad = channels.get(first + quad * QUAD..).and_then(|rest| rest.first_chunk());
+                quad.copied().unwrap_or_default().map(|byte| byte ^ plan.flip)
             });
             multiply_add(&mut sums, lanes, weights);
+        }
+    }
+    sums
+}
+
+/// As [`narrow_one`], where inputs and outputs of a group are `W` channels, 4 or 8: the block reads the sixteen channels
+/// of its own numbers, and which lane gets which quad is known at compile time.
+#[inline(always)]
+fn square_one<const W: usize>(plan: &Plan<'_>, at: Position, block: usize, weights: &[u8], bias: &Sums) -> Sums {
+    let mut sums = *bias;
+    let (weights, _) = weights.as_chunks::<QUAD_BYTES>();
+    for (run, weights) in plan.runs().zip(weights.chunks_exact(W / QUAD)) {
+        let channels = plan.tap(at, run).and_then(|tap| tap.get(block * BLOCK..)?.first_chunk::<BLOCK>());
+        let mut quads = [plan.args.pad_codes; BLOCK / QUAD];
+        if let Some(channels) = channels {
+            let (inside, _) = channels.as_chunks::<QUAD>();
+            quads.iter_mut().zip(inside).for_each(|(to, from)| *to = from.map(|byte| byte ^ plan.flip));
+        }
+        for (quad, weights) in weights.iter().enumerate() {
+            let lane = |n: usize| quads.get(n / W * (W / QUAD) + quad).copied().unwrap_or_default();
+            multiply_add(&mut sums, core::array::from_fn(lane), weights);
         }
     }
     sums

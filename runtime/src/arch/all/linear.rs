@@ -8,7 +8,8 @@ use super::conv::accumulate;
 use crate::kernels::LinearArgs;
 
 /// Equation (8) of the quantization page.
-pub(super) fn linear(args: &LinearArgs<'_>, logits: &mut [f32]) {
+#[inline(always)]
+pub(crate) fn linear(args: &LinearArgs<'_>, logits: &mut [f32]) {
     let (params, _) = args.channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
     let blocks = args.weights.chunks_exact(args.layout.block_bytes().max(1));
     for ((logits, weights), params) in logits.chunks_mut(BLOCK).zip(blocks).zip(params) {

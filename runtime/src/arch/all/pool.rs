@@ -3,7 +3,8 @@
 use crate::kernels::{GlobalAvgPoolArgs, MaxPoolArgs};
 
 /// The largest code of each channel in the part of the window inside the input.
-pub(super) fn max_pool(args: &MaxPoolArgs<'_>, output: &mut [i8]) {
+#[inline(always)]
+pub(crate) fn max_pool(args: &MaxPoolArgs<'_>, output: &mut [i8]) {
     let (input, window) = (args.input_shape, args.window);
     let channels = (input.channels as usize).max(1);
     let width = (args.output_shape.width as usize).max(1);
@@ -33,7 +34,8 @@ pub(super) fn max_pool(args: &MaxPoolArgs<'_>, output: &mut [i8]) {
 const STRIP: usize = 64;
 
 /// Equation (7) of the quantization page.
-pub(super) fn global_avg_pool(args: &GlobalAvgPoolArgs<'_>, output: &mut [i8]) {
+#[inline(always)]
+pub(crate) fn global_avg_pool(args: &GlobalAvgPoolArgs<'_>, output: &mut [i8]) {
     let channels = (args.input_shape.channels as usize).max(1);
     let zero_point = i32::from(args.input_qparams.zero_point);
     for (strip, output) in output.chunks_mut(STRIP).enumerate() {

@@ -1,0 +1,117 @@
+//! The network that ships with Cardinal, from checkpoint to int8 and back to the float network it came from.
+
+use std::sync::OnceLock;
+
+use cardinal_converter::calibrate::Options;
+use cardinal_converter::convert::{Converted, convert};
+use cardinal_converter::evaluate::evaluate;
+use cardinal_converter::host::{Runner, open};
+use cardinal_converter::images::normalise_chw;
+use cardinal_converter::{embedded, import::Imported};
+use cardinal_format::layout::CRC32;
+use cardinal_tests::plan::check_plan;
+
+/// The embedded network as an earlier `cardinal demo -o` wrote it. Kept, because float calibration may differ in the last
+/// bit from CPU to CPU; from the file on, everything is exact everywhere.
+const GOLDEN: &[u8] = include_bytes!("../fixtures/fmnist.cardinal");
+
+fn converted() -> &'static (Imported, Converted) {
+    static CONVERTED: OnceLock<(Imported, Converted)> = OnceLock::new();
+    CONVERTED.get_or_init(|| {
+        let network = embedded::network().expect("the checkpoint ships");
+        let images = embedded::calibration_images().expect("the images ship");
+        let converted = convert(&network, &images, Options::default()).expect("it converts");
+        (network, converted)
+    })
+}
+
+#[test]
+fn golden_logits() {
+    let model = open(GOLDEN).expect("a valid file");
+    let images = embedded::test_images().expect("the images ship");
+    let mut runner = Runner::new(model);
+    let shape = [model.image().height, model.image().width];
+    let mut lines = String::new();
+    // The first image of each class.
+    for (class, index) in (0..images.len()).step_by(200).enumerate() {
+        let pixels = images.prepare(index, model.preprocess(), shape).expect("a valid image");
+        let logits = runner.logits(&pixels).expect("it runs");
+        lines += &format!("{} {logits:?}\n", images.classes()[class]);
+    }
+    insta::assert_snapshot!(lines);
+}
+
+/// Every intermediate code of one image, as a checksum per layer.
+#[test]
+fn golden_activations() {
+    let model = open(GOLDEN).expect("a valid file");
+    let images = embedded::test_images().expect("the images ship");
+    let shape = [model.image().height, model.image().width];
+    let pixels = images.prepare(1234, model.preprocess(), shape).expect("a valid image");
+    let mut runner = Runner::new(model);
+    let mut session = runner.session().expect("an arena");
+    session.image_mut().copy_from_slice(&pixels);
+    let mut lines = String::new();
+    session.run_observed(|step| {
+        if let Some((tensor, codes)) = step.output {
+            let bytes: Vec<u8> = codes.iter().map(|&code| code as u8).collect();
+            lines += &format!("{:<22}{:<12}{:08x}\n", step.name, tensor.shape.to_string(), CRC32.checksum(&bytes));
+        }
+    });
+    insta::assert_snapshot!(lines);
+}
+
+#[test]
+fn accuracy_is_that_of_the_float_network() {
+    let (network, converted) = converted();
+    let model = open(&converted.bytes).expect("a valid file");
+    let float = network.graph.float_model().expect("a valid graph");
+    let images = embedded::test_images().expect("the images ship");
+    let evaluation = evaluate(model, &images, Some(&float)).expect("it runs");
+    let float = evaluation.float.expect("the float network ran");
+    // PyTorch's own count on these images is in the checkpoint's meta: 1,884 of 2,000.
+    assert!((float.score.top1 - 0.9420).abs() < 1e-9, "float top-1 is {}", float.score.top1);
+    assert!(evaluation.int8.top1 >= float.score.top1 - 0.005, "int8 top-1 is {}", evaluation.int8.top1);
+    assert!(float.agreement >= 0.99, "agreement is {}", float.agreement);
+    assert!(float.logit_sqnr_db >= 28.0, "logit SQNR is {} dB", float.logit_sqnr_db);
+}
+
+/// Each layer's dequantized output against tract's float activations of the same image.
+#[test]
+fn every_layer_is_close_to_tract_float() {
+    let (network, converted) = converted();
+    let model = open(&converted.bytes).expect("a valid file");
+    let images = embedded::test_images().expect("the images ship");
+    let input = [28, 28];
+    let pixels = images.prepare(777, model.preprocess(), input).expect("a valid image");
+    let observed = network.graph.observed();
+    let mut float = vec![Vec::new(); network.graph.layers.len()];
+    let chw = normalise_chw(&pixels, &network.preprocess, input);
+    let float_model = network.graph.float_model().expect("a valid graph");
+    float_model.run_observed(&chw, |i, values| float[observed[i]] = values.to_vec()).expect("it runs");
+
+    let mut runner = Runner::new(model);
+    let mut session = runner.session().expect("an arena");
+    session.image_mut().copy_from_slice(&pixels);
+    let mut layer = 0;
+    session.run_observed(|step| {
+        if let Some((tensor, codes)) = step.output {
+            let channels = tensor.shape.channels as usize;
+            let plane = codes.len() / channels;
+            let real = |i: usize| tensor.qparams.dequantize(codes[i % plane * channels + i / plane]);
+            let int8: Vec<f32> = (0..codes.len()).map(real).collect();
+            let db = cardinal_calib::sqnr_db(&float[layer], &int8);
+            assert!(db > 15.0, "{}: {db:.1} dB", step.name);
+        }
+        layer += 1;
+    });
+    assert_eq!(layer, network.graph.layers.len());
+}
+
+#[test]
+fn the_plan_keeps_what_is_read_later() {
+    let (_, converted) = converted();
+    let model = open(&converted.bytes).expect("a valid file");
+    check_plan(model.file()).expect("every op finds what it reads");
+    check_plan(open(GOLDEN).expect("a valid file").file()).expect("every op finds what it reads");
+}
