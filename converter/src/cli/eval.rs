@@ -16,7 +16,7 @@ use super::{bytes, percent, print, print_json, read};
 
 /// Measure accuracy on a labelled folder
 ///
-/// The folder has a subfolder per class, or mosaics named <label>_<name>.png (one a class, tiles of the model's input
+/// The folder has a subfolder per class, or mosaics named `<label>_<name>.png` (one a class, tiles of the model's input
 /// size). With --float the checkpoint runs beside the model, on the same pixels, in float32.
 ///
 /// Example: cardinal eval resnext50.cardinal imagenet/val --float resnext50_32x4d.pth

@@ -1,6 +1,6 @@
 //! From a camera's frame to a model's input bytes.
 //!
-//! A camera driver implements [`FrameSource`]; [`fit`] turns what it delivers into the bytes of a model's image tensor.
+//! A camera driver implements [`FrameSource`]; [`fit()`] turns what it delivers into the bytes of a model's image tensor.
 //! [`StillSource`] stands in for a camera that is not there, [`Paced`] slows one down.
 //!
 //! `no_std`, integers only, no allocation, no `unsafe`, and no panic on any input.

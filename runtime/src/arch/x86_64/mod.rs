@@ -1,34 +1,51 @@
-//! x86-64. For now the portable kernels, compiled once more with AVX2, where the compiler vectorizes them four times as
-//! wide; hand-written kernels take their places here one by one.
+//! x86-64. For now the portable kernels, compiled once more for wider vectors; hand-written kernels take their places
+//! here one by one.
 
-#![allow(unsafe_code, reason = "calling a function that is compiled for more than the baseline CPU")]
+#![allow(unsafe_code, reason = "calling functions that are compiled for more than the baseline CPU")]
 
 use super::all;
-use crate::kernels::{ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs};
-
-const AVX2: Kernels = Kernels { name: "avx2", conv, max_pool, global_avg_pool, linear };
+use crate::kernels::Kernels;
 
 /// The backends that this CPU can run, best first.
 pub(crate) fn available() -> &'static [Kernels] {
-    if std::arch::is_x86_feature_detected!("avx2") { &[AVX2, all::KERNELS] } else { &[all::KERNELS] }
+    use std::arch::is_x86_feature_detected as has;
+    if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx2") {
+        &[avx512::KERNELS, avx2::KERNELS, all::KERNELS]
+    } else if has!("avx2") {
+        &[avx2::KERNELS, all::KERNELS]
+    } else {
+        &[all::KERNELS]
+    }
 }
 
-/// Defines a kernel `$name` that runs the portable one with AVX2.
-macro_rules! avx2 {
-    ($name:ident, $portable:path, $args:ty, $output:ty) => {
+/// Defines a module whose `KERNELS` are the portable ones, compiled with `$features`.
+macro_rules! compiled_for {
+    ($name:ident, $features:literal) => {
+        mod $name {
+            use super::all;
+            use crate::kernels::{ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs};
+
+            pub(super) const KERNELS: Kernels =
+                Kernels { name: stringify!($name), conv, max_pool, global_avg_pool, linear };
+
+            compiled_for!(kernel conv, ConvArgs<'_>, [i8], $features);
+            compiled_for!(kernel max_pool, MaxPoolArgs<'_>, [i8], $features);
+            compiled_for!(kernel global_avg_pool, GlobalAvgPoolArgs<'_>, [i8], $features);
+            compiled_for!(kernel linear, LinearArgs<'_>, [f32], $features);
+        }
+    };
+    (kernel $name:ident, $args:ty, $output:ty, $features:literal) => {
         fn $name(args: &$args, output: &mut $output) {
-            #[target_feature(enable = "avx2")]
-            fn with_avx2(args: &$args, output: &mut $output) {
-                $portable(args, output);
+            #[target_feature(enable = $features)]
+            fn compiled(args: &$args, output: &mut $output) {
+                all::$name(args, output);
             }
-            // SAFETY: the callee is safe but for needing AVX2. This function is private, and its address leaves the
-            // module only in `AVX2`, which `available` gives out after it has seen that the CPU has AVX2.
-            unsafe { with_avx2(args, output) }
+            // SAFETY: the callee is safe but for needing its features. This function is private, and its address leaves
+            // the module only in `KERNELS`, which `available` gives out after it has seen that the CPU has them all.
+            unsafe { compiled(args, output) }
         }
     };
 }
 
-avx2!(conv, all::conv, ConvArgs<'_>, [i8]);
-avx2!(max_pool, all::max_pool, MaxPoolArgs<'_>, [i8]);
-avx2!(global_avg_pool, all::global_avg_pool, GlobalAvgPoolArgs<'_>, [i8]);
-avx2!(linear, all::linear, LinearArgs<'_>, [f32]);
+compiled_for!(avx2, "avx2");
+compiled_for!(avx512, "avx2,avx512f,avx512bw,avx512vl");
