@@ -85,6 +85,11 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
     let layers = quantize(graph, &calibration, preprocess)?;
     let plan = plan(graph.image.byte_len(), &layers);
 
+    // Every offset lies below the arena's length.
+    let Ok(arena_len) = u32::try_from(plan.arena_len) else {
+        return Err(Error::Usage(format!("an arena of {} bytes is too large: choose a smaller input", plan.arena_len)));
+    };
+
     let shapes = std::iter::once((graph.image, QParams::IMAGE))
         .chain(layers.iter().filter_map(|layer| Some((layer.shape, layer.qparams?))));
     let tensors: Vec<Tensor> = shapes
@@ -105,7 +110,7 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
         calibration: record.clone(),
     };
     let contents = Contents {
-        arena_len: plan.arena_len as u32,
+        arena_len,
         logits_offset: plan.logits as u32,
         classes: graph.classes() as u32,
         tensors: &tensors,

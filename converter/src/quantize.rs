@@ -113,7 +113,10 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, spec: &Preprocess) -> 
                 let output = own.unwrap_or(QParams::IMAGE);
                 let from_image = layer.input == Source::Image;
                 let (weights, bias) = if from_image { fold_normalisation(conv, spec) } else { plain(conv) };
-                let (groups, weights) = merge_narrow_groups(conv, weights);
+                let (groups, weights) = merge_narrow_groups(conv, weights).ok_or_else(|| {
+                    let (groups, width) = (conv.groups, conv.in_per_group);
+                    Error::Usage(format!("{}: {groups} groups of {width} channels cannot be stored", layer.name))
+                })?;
                 let packed = Packed::new(&weights, &bias, input, Some(output)).map_err(fail)?;
                 let layout = WeightLayout::new(input_shape.channels, shape.channels, conv.window.kernel, groups.get());
                 let layout = layout.ok_or_else(|| Error::Usage(format!("{}: impossible shape", layer.name)))?;
@@ -209,25 +212,28 @@ fn pad_codes(spec: &Preprocess) -> [i8; 4] {
 }
 
 /// The format stores quads of channels: groups narrower than that are merged with their neighbours, block-diagonally.
-/// The added weights are zero, so no output bit changes.
-fn merge_narrow_groups(conv: &graph::Conv, weights: Vec<f32>) -> (NonZeroU32, Vec<f32>) {
+/// The added weights are zero, so no output bit changes. `None` if they would be out of all proportion.
+fn merge_narrow_groups(conv: &graph::Conv, weights: Vec<f32>) -> Option<(NonZeroU32, Vec<f32>)> {
+    /// 1 GiB of weights.
+    const LIMIT: usize = 1 << 28;
     let divides = |merged: &u32| conv.groups.is_multiple_of(*merged) && (conv.in_per_group * merged).is_multiple_of(4);
     let merged = (1..=conv.groups).find(divides).unwrap_or(conv.groups.max(1));
     let groups = NonZeroU32::new(conv.groups / merged).unwrap_or(NonZeroU32::MIN);
     if merged == 1 {
-        return (groups, weights);
+        return Some((groups, weights));
     }
+    let len = weights.len().checked_mul(merged as usize).filter(|&len| len <= LIMIT)?;
     let [rows, columns] = conv.window.kernel.map(usize::from);
     let row_len = conv.in_per_group as usize * rows * columns;
     let outputs_per_group = conv.bias.len() / conv.groups as usize;
-    let mut wide = vec![0.0; weights.len() * merged as usize];
+    let mut wide = vec![0.0; len];
     for (n, (to, from)) in
         wide.chunks_exact_mut(row_len * merged as usize).zip(weights.chunks_exact(row_len)).enumerate()
     {
         let place = (n / outputs_per_group) % merged as usize;
         to[place * row_len..][..row_len].copy_from_slice(from);
     }
-    (groups, wide)
+    Some((groups, wide))
 }
 
 #[cfg(test)]
@@ -247,7 +253,7 @@ mod tests {
             residual: None,
             relu: false,
         };
-        let (groups, wide) = merge_narrow_groups(&conv, weights);
+        let (groups, wide) = merge_narrow_groups(&conv, weights).expect("a small layer");
         assert_eq!(groups.get(), 2);
         assert_eq!(wide, [1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0, 7.0, 8.0]);
     }

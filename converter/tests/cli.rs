@@ -166,6 +166,8 @@ fn bad_inputs() {
     }
     std::fs::copy(scratch.path("tiny.pth"), scratch.path("alone.pth")).expect("copied");
     std::fs::create_dir(scratch.path("nothing")).expect("a folder");
+    std::fs::create_dir_all(scratch.path("spoiled/a")).expect("a folder");
+    std::fs::write(scratch.path("spoiled/a/broken.png"), b"\x89PNG\r\n\x1a\n, but no more").expect("written");
     let before = scratch.files();
 
     let calibration = calibration().display().to_string();
@@ -200,6 +202,9 @@ fn bad_inputs() {
         (&["eval", "cut.cardinal", "images"], "cut off"),
         (&["eval", "tiny.cardinal", "nothing"], "no images"),
         (&["eval", "tiny.cardinal", "images/a"], "no classes"),
+        (&["eval", "tiny.cardinal", "spoiled"], "broken.png"),
+        (&["convert", "tiny.pth", "--calib", "spoiled", "-o", "other.cardinal"], "broken.png"),
+        (&["demo", "-o", "no/such/folder.cardinal"], "no/such"),
         (&["eval", "tiny.cardinal", "images", "--float", "vgg.pth"], "no ResNeXt"),
     ];
     for (args, expected) in table {

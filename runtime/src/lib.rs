@@ -38,5 +38,5 @@ pub use arena::Arena;
 pub use cardinal_format as format;
 pub use kernels::Kernels;
 pub use model::Model;
-pub use score::{Prediction, softmax, top_k};
+pub use score::{Prediction, probability, softmax, top_k};
 pub use session::{RuntimeError, Session, Step};

@@ -25,6 +25,12 @@ pub fn softmax<const N: usize>(logits: &[f32]) -> Vec<f32, N> {
     logits.iter().take(N).map(|&x| libm::expf(x - max) / sum).collect()
 }
 
+/// The softmax probability of one class; 0 beyond the classes.
+pub fn probability(logits: &[f32], class: usize) -> f32 {
+    let (max, sum) = norm(logits);
+    logits.get(class).map_or(0.0, |&x| libm::expf(x - max) / sum)
+}
+
 /// The `K` largest logits with their softmax probabilities, best first; equal logits by class number. Gives all classes
 /// if there are fewer than `K`.
 pub fn top_k<const K: usize>(logits: &[f32]) -> Vec<Prediction, K> {
@@ -65,6 +71,7 @@ mod tests {
         let p = softmax::<4>(&[1000.0, 999.0, -1000.0, 0.0]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert!((p[0] - 0.731_058_6).abs() < 1e-5);
+        assert_eq!(probability(&[1000.0, 999.0, -1000.0, 0.0], 1), p[1]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use cardinal_converter::Error;
 use cardinal_converter::host::{self, Runner, ranking};
 use cardinal_converter::images::{self, prepare};
-use cardinal_runtime::{Model, softmax};
+use cardinal_runtime::{Model, probability};
 use serde::Serialize;
 
 use super::{print, print_json, read};
@@ -91,11 +91,7 @@ fn logits(runner: &mut Runner<'_>, model: &Model<'_>, file: &Path) -> Result<Vec
 }
 
 fn class(model: &Model<'_>, logits: &[f32], class: usize) -> Class {
-    // Softmax of the class: the class's logit first, the rest behind it, so that one probability is all that is kept.
-    let order: Vec<f32> = std::iter::once(logits[class])
-        .chain(logits.iter().copied().enumerate().filter(|&(i, _)| i != class).map(|(_, l)| l))
-        .collect();
-    let score = softmax::<1>(&order).first().copied().unwrap_or(0.0);
+    let score = probability(logits, class);
     Class { pred_class: model.label(class as u32).map(str::to_owned), pred_label: class, pred_score: score }
 }
 

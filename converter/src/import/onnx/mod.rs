@@ -25,5 +25,5 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Parts, ImportError> {
     let Some(graph) = proto.graph else {
         return Err(ImportError::Onnx { file: file.into(), why: "has no graph: it is empty or cut off".into() });
     };
-    structure::parts(nodes::read(graph, file)?, file)
+    structure::parts(nodes::read(graph, bytes.len(), file)?, file)
 }

@@ -1,6 +1,7 @@
 //! An ONNX graph as a list of steps: constants resolved, batch norm folded, nodes that change nothing left out.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use cardinal_format::Window;
 use cardinal_tract::pb::{AttributeProto, GraphProto, NodeProto, tensor_shape_proto::dimension, type_proto};
@@ -46,14 +47,18 @@ struct Reader<'a> {
     /// How often a value is read.
     readers: HashMap<String, usize>,
     steps: Vec<Step>,
+    /// How many more floats may be copied out of constants. Nodes can share a constant, so a small file could otherwise
+    /// ask for any amount of memory.
+    budget: usize,
 }
 
-pub(super) fn read(graph: GraphProto, file: &str) -> Result<Nodes, ImportError> {
+/// Reads a graph that came from a file of `len` bytes.
+pub(super) fn read(graph: GraphProto, len: usize, file: &str) -> Result<Nodes, ImportError> {
     let bad = |why: String| ImportError::Onnx { file: file.into(), why };
     let mut constants = Constants::new();
     for tensor in &graph.initializer {
         let value = constant(tensor).map_err(|why| bad(format!("initializer {}: {why}", tensor.name)))?;
-        constants.insert(tensor.name.clone(), value);
+        constants.insert(tensor.name.clone(), Rc::new(value));
     }
     let mut inputs = graph.input.iter().filter(|input| !constants.contains_key(&input.name));
     let (Some(image), None) = (inputs.next(), inputs.next()) else {
@@ -67,7 +72,8 @@ pub(super) fn read(graph: GraphProto, file: &str) -> Result<Nodes, ImportError> 
         *readers.entry(name.clone()).or_default() += 1;
     }
     let values = HashMap::from([(image.name.clone(), None)]);
-    let mut reader = Reader { file, constants, values, readers, steps: Vec::new() };
+    let mut reader =
+        Reader { file, constants, values, readers, steps: Vec::new(), budget: len.saturating_add(1 << 16) };
     for node in &graph.node {
         reader.node(node)?;
     }
@@ -100,10 +106,10 @@ impl Reader<'_> {
                     Some(tensor) => constant(tensor).map_err(|why| self.refuse(node, why))?,
                     None => Constant::Int(ints(node, "value_ints").to_vec()),
                 };
-                self.constants.insert(self.output(node)?, value);
+                self.constants.insert(self.output(node)?, Rc::new(value));
             }
             "Identity" if node.input.first().is_some_and(|name| self.constants.contains_key(name)) => {
-                let value = self.constants[&node.input[0]].clone();
+                let value = Rc::clone(&self.constants[&node.input[0]]);
                 self.constants.insert(self.output(node)?, value);
             }
             "Identity" | "Dropout" => self.alias(node)?,
@@ -136,7 +142,7 @@ impl Reader<'_> {
             }
             "GlobalAveragePool" => self.push(node, Kind::GlobalAvgPool)?,
             "ReduceMean" => {
-                let mut axes = match node.input.get(1).and_then(|name| self.constants.get(name)) {
+                let mut axes = match node.input.get(1).and_then(|name| self.constants.get(name)).map(Rc::as_ref) {
                     Some(Constant::Int(axes)) => axes.clone(),
                     _ => ints(node, "axes").to_vec(),
                 };
@@ -163,10 +169,18 @@ impl Reader<'_> {
         self.values.get(name).copied().ok_or_else(|| self.refuse(node, why()))
     }
 
-    fn floats(&self, node: &NodeProto, input: usize) -> Result<(&[usize], &[f32]), ImportError> {
-        match node.input.get(input).and_then(|name| self.constants.get(name)) {
-            Some(Constant::Float { shape, data }) => Ok((shape, data)),
-            _ => Err(self.refuse(node, format!("its input {input} must be a constant of floats"))),
+    /// A constant of floats, shape and values.
+    fn floats(&mut self, node: &NodeProto, input: usize) -> Result<(Vec<usize>, Vec<f32>), ImportError> {
+        let constant = node.input.get(input).and_then(|name| self.constants.get(name));
+        let Some(Constant::Float { shape, data }) = constant.map(Rc::as_ref) else {
+            return Err(self.refuse(node, format!("its input {input} must be a constant of floats")));
+        };
+        match self.budget.checked_sub(data.len()) {
+            Some(left) => {
+                self.budget = left;
+                Ok((shape.clone(), data.clone()))
+            }
+            None => Err(self.refuse(node, "the nodes together have far more weights than the file")),
         }
     }
 
@@ -217,7 +231,7 @@ impl Reader<'_> {
 
     fn conv(&mut self, node: &NodeProto) -> Result<(), ImportError> {
         let (shape, weights) = self.floats(node, 1)?;
-        let &[out, in_per_group, rows, columns] = shape else {
+        let [out, in_per_group, rows, columns] = shape[..] else {
             return Err(self.refuse(node, format!("has weights of shape {shape:?}; four dimensions are expected")));
         };
         let kernel = self.kernel(node, &[rows as i64, columns as i64])?;
@@ -225,7 +239,7 @@ impl Reader<'_> {
             return Err(self.refuse(node, "has impossible groups"));
         };
         let bias = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(_) => self.floats(node, 2)?.1.to_vec(),
+            Some(_) => self.floats(node, 2)?.1,
             None => vec![0.0; out],
         };
         if bias.len() != out || weights.is_empty() || in_per_group == 0 {
@@ -233,7 +247,7 @@ impl Reader<'_> {
         }
         let part = ConvPart {
             origin: node.input[1].clone(),
-            weights: weights.to_vec(),
+            weights,
             bias,
             in_per_group,
             kernel,
@@ -247,7 +261,7 @@ impl Reader<'_> {
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), ImportError> {
         let before = self.value(node, 0)?;
         let epsilon = attribute(node, "epsilon").map_or(BatchNorm::EPSILON, |a| a.f);
-        let vectors = (1..5).map(|i| Ok(self.floats(node, i)?.1.to_vec())).collect::<Result<Vec<_>, ImportError>>()?;
+        let vectors = (1..5).map(|i| Ok(self.floats(node, i)?.1)).collect::<Result<Vec<_>, ImportError>>()?;
         let alone = self.readers.get(&node.input[0]) == Some(&1);
         let part = before.and_then(|i| self.steps.get_mut(i)).and_then(|step| match &mut step.kind {
             Kind::Conv(part) if alone && vectors.iter().all(|v| v.len() == part.bias.len()) => Some(part),
@@ -270,18 +284,19 @@ impl Reader<'_> {
             return Err(self.refuse(node, "alpha, beta and transA are not supported"));
         }
         let (shape, data) = self.floats(node, 1)?;
-        let &[a, b] = shape else {
+        let [a, b] = shape[..] else {
             return Err(self.refuse(node, format!("has weights of shape {shape:?}; two dimensions are expected")));
         };
         let transposed = gemm && int(node, "transB", 0) != 0;
         let (classes, weights) = if transposed {
-            (a, data.to_vec())
+            (a, data)
         } else {
             // [inputs][classes] → [classes][inputs].
+            let data = &data;
             (b, (0..b).flat_map(|n| (0..a).map(move |k| data[k * b + n])).collect())
         };
         let bias = match node.input.get(2).filter(|name| gemm && !name.is_empty()) {
-            Some(_) => self.floats(node, 2)?.1.to_vec(),
+            Some(_) => self.floats(node, 2)?.1,
             None => vec![0.0; classes],
         };
         if bias.len() != classes || weights.is_empty() {
@@ -297,7 +312,7 @@ impl Reader<'_> {
 
     fn linear_bias(&mut self, node: &NodeProto) -> Result<(), ImportError> {
         let constant = usize::from(!self.constants.contains_key(&node.input[0]));
-        let bias = self.floats(node, constant)?.1.to_vec();
+        let bias = self.floats(node, constant)?.1;
         let value = self.value(node, 1 - constant)?;
         match value.and_then(|i| self.steps.get_mut(i)).map(|step| &mut step.kind) {
             Some(Kind::Linear(linear)) if linear.bias.len() == bias.len() => {

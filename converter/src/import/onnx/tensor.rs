@@ -1,6 +1,7 @@
 //! Constants of an ONNX graph.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use cardinal_tract::pb::TensorProto;
 
@@ -11,8 +12,8 @@ pub(super) enum Constant {
     Int(Vec<i64>),
 }
 
-/// Constants by value name; the error is what is wrong with the named one.
-pub(super) type Constants = HashMap<String, Constant>;
+/// Constants by value name.
+pub(super) type Constants = HashMap<String, Rc<Constant>>;
 
 // Numbers of TensorProto.DataType in the ONNX specification.
 const FLOAT: i32 = 1;

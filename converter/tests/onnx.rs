@@ -1,0 +1,93 @@
+//! ONNX files that are not, or not quite, a ResNeXt: each refused by name, in bounded memory.
+
+use cardinal_converter::import::{self, Settings};
+use cardinal_tract::{decode, pb};
+use prost::Message;
+
+const TINY: &[u8] = include_bytes!("../../tests/fixtures/tiny_bn.onnx");
+const SETTINGS: &str = include_str!("../../tests/fixtures/tiny.toml");
+
+fn import(bytes: &[u8]) -> Result<import::Imported, String> {
+    let settings = Settings::parse(SETTINGS, "tiny.toml".as_ref()).expect("valid settings");
+    import::from_bytes(bytes, "file.onnx", &settings).map_err(|error| error.to_string())
+}
+
+/// What is said of the tiny network after a change.
+fn refusal(change: impl FnOnce(&mut pb::GraphProto)) -> String {
+    let mut model = decode(TINY).expect("a valid fixture");
+    change(model.graph.as_mut().expect("a graph"));
+    import(&model.encode_to_vec()).map(|imported| imported.summary).expect_err("refused")
+}
+
+fn node<'a>(graph: &'a mut pb::GraphProto, op_type: &str) -> &'a mut pb::NodeProto {
+    graph.node.iter_mut().find(|node| node.op_type == op_type).expect("the fixture has such a node")
+}
+
+fn attribute<'a>(node: &'a mut pb::NodeProto, name: &str) -> &'a mut pb::AttributeProto {
+    node.attribute.iter_mut().find(|attribute| attribute.name == name).expect("the node has such an attribute")
+}
+
+/// What the refusal must say, and the change.
+type Row = (&'static str, fn(&mut pb::GraphProto));
+
+#[test]
+fn changed_networks_are_refused_by_node() {
+    let table: &[Row] = &[
+        ("node /backbone/Relu (Sigmoid)", |g| node(g, "Relu").op_type = "Sigmoid".into()),
+        ("exactly one input", |g| g.input.push(pb::ValueInfoProto { name: "second".into(), ..Default::default() })),
+        ("no node computes the output", |g| g.output[0].name = "nothing".into()),
+        ("which no earlier node computes", |g| g.node.reverse()),
+        ("which no earlier node computes", |g| node(g, "Conv").input[0] = "nowhere".into()),
+        ("must be a constant of floats", |g| node(g, "Conv").input[1] = "nowhere".into()),
+        ("external_data=False", |g| g.initializer[0].data_location = Some(1)),
+        ("its shape", |g| g.initializer[0].dims[0] = 1 << 40),
+        ("impossible shape", |g| g.initializer[0].dims[0] = -1),
+        ("data type 8", |g| g.initializer[0].data_type = 8),
+        ("impossible groups", |g| attribute(node(g, "Conv"), "group").i = -1),
+        ("do not divide", |g| attribute(node(g, "Conv"), "group").i = 3),
+        ("dilation", |g| attribute(node(g, "Conv"), "dilations").ints = vec![2, 2]),
+        ("stride of 0", |g| attribute(node(g, "Conv"), "strides").ints = vec![0, 1]),
+        ("strides [300, 1]", |g| attribute(node(g, "Conv"), "strides").ints = vec![300, 1]),
+        ("shortcut of another shape", |g| {
+            let shortcut = g.node.iter_mut().find(|n| n.name.contains("layer2.0/downsample/downsample.0/Conv"));
+            attribute(shortcut.expect("a shortcut"), "strides").ints = vec![1, 1];
+        }),
+        ("right behind a convolution only", |g| node(g, "BatchNormalization").input[0] = "input".into()),
+        ("no residual block", |g| {
+            let gap = node(g, "GlobalAveragePool").clone();
+            let relu = node(g, "Relu").output[0].clone();
+            node(g, "GlobalAveragePool").input[0] = relu;
+            assert_ne!(gap.input, node(g, "GlobalAveragePool").input);
+        }),
+        ("alpha, beta and transA", |g| attribute(node(g, "Gemm"), "alpha").f = 2.0),
+        ("NaN or infinite", |g| {
+            let values = &mut g.initializer[0].raw_data;
+            values[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }),
+    ];
+    for (expected, change) in table {
+        let message = refusal(change);
+        assert!(message.contains(expected), "expected {expected:?} in {message:?}");
+        assert!(message.starts_with("file.onnx: "), "{message}");
+    }
+}
+
+/// Many nodes that share one constant would each get a copy of it.
+#[test]
+fn a_small_file_cannot_ask_for_much_memory() {
+    let message = refusal(|graph| {
+        let conv = graph.node.iter().find(|n| n.op_type == "Conv").expect("a convolution").clone();
+        for i in 0..20_000 {
+            graph.node.push(pb::NodeProto { output: vec![format!("copy {i}")], ..conv.clone() });
+        }
+    });
+    assert!(message.contains("far more weights than the file") || message.contains("expected here"), "{message}");
+}
+
+#[test]
+fn cut_files_are_refused() {
+    // Every length would decode for minutes in sum; primes reach into every part.
+    for len in (0..TINY.len()).step_by(13) {
+        assert!(import(&TINY[..len]).is_err(), "{len} of {} bytes were accepted", TINY.len());
+    }
+}
