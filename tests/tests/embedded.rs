@@ -69,8 +69,9 @@ fn accuracy_is_that_of_the_float_network() {
     let images = embedded::test_images().expect("the images ship");
     let evaluation = evaluate(model, &images, Some(&float)).expect("it runs");
     let float = evaluation.float.expect("the float network ran");
-    // PyTorch's own count on these images is in the checkpoint's meta: 1,884 of 2,000.
-    assert!((float.score.top1 - 0.9420).abs() < 1e-9, "float top-1 is {}", float.score.top1);
+    // PyTorch counted 1,884 of these 2,000 images (the checkpoint's meta says so). Another CPU sums in another order, which
+    // may decide an image or two whose best classes are equal to the last bits.
+    assert!((float.score.top1 - 0.9420).abs() <= 0.001, "float top-1 is {}", float.score.top1);
     assert!(evaluation.int8.top1 >= float.score.top1 - 0.005, "int8 top-1 is {}", evaluation.int8.top1);
     assert!(float.agreement >= 0.99, "agreement is {}", float.agreement);
     assert!(float.logit_sqnr_db >= 28.0, "logit SQNR is {} dB", float.logit_sqnr_db);
