@@ -1,6 +1,5 @@
 //! A checkpoint and images in, the bytes of a `.cardinal` file out, with a report of what it cost.
 
-use cardinal_calib::Sqnr;
 use cardinal_format::quant::QParams;
 use cardinal_format::write::{Contents, to_bytes};
 use cardinal_format::{Op, Tensor, TensorId};
@@ -8,7 +7,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::{Calibration, Options, calibrate};
-use crate::host::{Runner, open, ranking};
+use crate::evaluate::Comparison;
+use crate::host::{Runner, open};
 use crate::images::Dataset;
 use crate::import::{Imported, Settings, SourceFile};
 use crate::plan::plan;
@@ -121,7 +121,7 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
     };
     let bytes = to_bytes(&contents).map_err(Error::Write)?;
 
-    let (agreement, logit_sqnr_db) = compare(&bytes, imported, images, &calibration)?;
+    let comparison = compare(&bytes, imported, images, &calibration)?;
     let (multiply_adds, parameters) = graph.cost();
     let mut weakest_layers: Vec<(String, f64)> = graph
         .layers
@@ -141,38 +141,29 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
         file_bytes: bytes.len(),
         arena_bytes: plan.arena_len,
         calibration: record,
-        agreement,
-        logit_sqnr_db,
+        agreement: comparison.agreement(),
+        logit_sqnr_db: comparison.sqnr_db(),
         weakest_layers,
     };
     Ok(Converted { bytes, report })
 }
 
-/// Agreement and logit SQNR of the file with the float network on the calibration images.
-fn compare(bytes: &[u8], imported: &Imported, images: &Dataset, calib: &Calibration) -> Result<(f64, f64), Error> {
-    let fail = Error::model("the converted model");
-    let model = match open(bytes) {
-        Ok(model) => model,
-        Err(cause) => return Err(fail(cause)),
-    };
+/// The file beside the float network on the calibration images.
+fn compare(bytes: &[u8], imported: &Imported, images: &Dataset, calib: &Calibration) -> Result<Comparison, Error> {
+    let model = open(bytes).map_err(Error::model("the converted model"))?;
     let input = [imported.graph.image.height, imported.graph.image.width];
     let bar = progress::bar(calib.drawn.len(), "comparing");
-    let pairs: Vec<(usize, &Vec<f32>)> = calib.drawn.iter().copied().zip(&calib.logits).collect();
-    let compared = pairs.par_iter().map_init(
+    let logits = calib.drawn.par_iter().map_init(
         || Runner::new(model),
-        |runner, &(index, float)| -> Result<(bool, Vec<f32>), Error> {
+        |runner, &index| -> Result<Vec<f32>, Error> {
             let pixels = images.prepare(index, &imported.preprocess, input)?;
-            let logits = runner.logits(&pixels).map_err(Error::model("the converted model"))?;
             bar.inc(1);
-            Ok((ranking(&logits).first() == ranking(float).first(), logits))
+            runner.logits(&pixels).map_err(Error::model("the converted model"))
         },
     );
-    let compared: Vec<(bool, Vec<f32>)> = compared.collect::<Result<_, _>>()?;
+    let logits: Vec<Vec<f32>> = logits.collect::<Result<_, _>>()?;
     bar.finish_and_clear();
-    let mut sqnr = Sqnr::default();
-    for ((_, int8), float) in compared.iter().zip(&calib.logits) {
-        sqnr.observe(float, int8);
-    }
-    let agreeing = compared.iter().filter(|(agrees, _)| *agrees).count();
-    Ok((agreeing as f64 / compared.len() as f64, sqnr.db()))
+    let mut comparison = Comparison::default();
+    calib.logits.iter().zip(&logits).for_each(|(float, int8)| comparison.add(float, int8));
+    Ok(comparison)
 }

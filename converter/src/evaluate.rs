@@ -51,6 +51,33 @@ pub struct FloatComparison {
     pub ms: f64,
 }
 
+/// int8 logits beside the float network's, image by image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Comparison {
+    images: usize,
+    agreeing: usize,
+    sqnr: Sqnr,
+}
+
+impl Comparison {
+    /// Adds an image: both networks' logits.
+    pub fn add(&mut self, float: &[f32], int8: &[f32]) {
+        self.images += 1;
+        self.agreeing += usize::from(ranking(float).first() == ranking(int8).first());
+        self.sqnr.observe(float, int8);
+    }
+
+    /// Share of images with the same best class.
+    pub fn agreement(&self) -> f64 {
+        self.agreeing as f64 / self.images.max(1) as f64
+    }
+
+    /// Signal-to-quantization-noise ratio of the int8 logits, dB.
+    pub fn sqnr_db(&self) -> f64 {
+        self.sqnr.db()
+    }
+}
+
 /// Which class of the model each class of the folder is: by label where the names agree, else by order.
 ///
 /// # Errors
@@ -119,37 +146,35 @@ pub fn evaluate(model: Model<'_>, images: &Dataset, float: Option<&FloatModel>) 
 
 fn summarise(outcomes: &[Outcome], seconds: f64) -> Evaluation {
     let n = outcomes.len().max(1) as f64;
-    let score = |logits: &dyn Fn(&Outcome) -> Option<Vec<usize>>| {
-        let within = |k: usize| {
-            let hit = |o: &&Outcome| logits(o).is_some_and(|ranking| ranking.iter().take(k).any(|&c| c == o.class));
-            outcomes.iter().filter(hit).count() as f64 / n
-        };
-        Score { top1: within(1), top5: within(5) }
-    };
-    let mean_ms =
-        |time: &dyn Fn(&Outcome) -> Duration| 1e3 * outcomes.iter().map(|o| time(o).as_secs_f64()).sum::<f64>() / n;
+    let floats = || outcomes.iter().filter_map(|o| o.float.as_ref().map(|(logits, time)| (o, logits, *time)));
     let float = outcomes.iter().all(|o| o.float.is_some()).then(|| {
-        let float = |o: &Outcome| o.float.as_ref().map(|(logits, _)| ranking(logits));
-        let mut sqnr = Sqnr::default();
-        let mut agreeing = 0;
-        for outcome in outcomes {
-            if let Some((logits, _)) = &outcome.float {
-                sqnr.observe(logits, &outcome.int8);
-                agreeing += usize::from(ranking(logits).first() == ranking(&outcome.int8).first());
-            }
-        }
+        let mut comparison = Comparison::default();
+        floats().for_each(|(o, float, _)| comparison.add(float, &o.int8));
         FloatComparison {
-            score: score(&float),
-            agreement: agreeing as f64 / n,
-            logit_sqnr_db: sqnr.db(),
-            ms: mean_ms(&|o| o.float.as_ref().map_or(Duration::ZERO, |(_, time)| *time)),
+            score: score(floats().map(|(o, logits, _)| (o.class, logits.as_slice()))),
+            agreement: comparison.agreement(),
+            logit_sqnr_db: comparison.sqnr_db(),
+            ms: 1e3 * floats().map(|(.., time)| time.as_secs_f64()).sum::<f64>() / n,
         }
     });
     Evaluation {
         images: outcomes.len(),
-        int8: score(&|o| Some(ranking(&o.int8))),
-        int8_ms: mean_ms(&|o| o.int8_time),
+        int8: score(outcomes.iter().map(|o| (o.class, o.int8.as_slice()))),
+        int8_ms: 1e3 * outcomes.iter().map(|o| o.int8_time.as_secs_f64()).sum::<f64>() / n,
         images_per_second: n / seconds.max(1e-9),
         float,
     }
+}
+
+/// Accuracy over pairs of the true class and the logits.
+fn score<'a>(images: impl Iterator<Item = (usize, &'a [f32])>) -> Score {
+    let (mut n, mut top1, mut top5) = (0, 0, 0);
+    for (class, logits) in images {
+        let place = ranking(logits).iter().position(|&c| c == class);
+        n += 1;
+        top1 += usize::from(place == Some(0));
+        top5 += usize::from(place.is_some_and(|place| place < 5));
+    }
+    let share = |hits: usize| hits as f64 / n.max(1) as f64;
+    Score { top1: share(top1), top5: share(top5) }
 }

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cardinal_converter::import::sha256;
 use cardinal_converter::{Error, host};
 use cardinal_format::{File, Op, Preprocess, Resize, Shape, Tensor};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{bytes, print, print_json, read};
 
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let document = Document {
         model: args.model.clone(),
         file_bytes: file_bytes.len(),
-        content_sha256: content_hash(file),
+        content_sha256: sha256(&file.content()),
         arena_bytes: file.arena_len(),
         input: sides(file.image()),
         classes: file.classes(),
@@ -118,12 +118,6 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
         zero_point: output.map(|t| t.qparams.zero_point),
         arena_offset: output.map(|t| t.offset),
     }
-}
-
-fn content_hash(file: &File<'_>) -> String {
-    let mut hash = Sha256::new();
-    file.content().iter().for_each(|section| hash.update(section));
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn describe(spec: &Preprocess, image: Shape) -> String {

@@ -65,8 +65,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         // One bad image does not keep the others from being classified, but it shows in the exit code.
         match logits(&mut runner, &model, file) {
             Ok(logits) => {
-                let best = class(&model, &logits, ranking(&logits).first().copied().unwrap_or(0));
-                let top = ranking(&logits).into_iter().take(args.topk).map(|c| class(&model, &logits, c)).collect();
+                let ranking = ranking(&logits);
+                let best = class(&model, &logits, ranking.first().copied().unwrap_or(0));
+                let top = ranking.into_iter().take(args.topk).map(|c| class(&model, &logits, c)).collect();
                 predictions.push(Prediction { file: file.clone(), best, top });
             }
             Err(error) => {

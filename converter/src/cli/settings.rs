@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cardinal_converter::Error;
-use cardinal_converter::import::{ColourSetting, FilterSetting, ResizeSetting, Settings};
+use cardinal_converter::import::{FilterSetting, ResizeSetting, Settings};
 use clap::Args;
 
 /// The same keys as in the .toml file beside a checkpoint; flags win.
@@ -29,13 +29,13 @@ pub(super) struct SettingsArgs {
     #[arg(long, value_name = "X,…", value_delimiter = ',')]
     std: Option<Vec<f32>>,
     /// How a photograph reaches the input size
-    #[arg(long, value_name = "short-edge|exact", value_parser = resize)]
+    #[arg(long, value_name = "HOW")]
     resize: Option<ResizeSetting>,
     /// Pixels of the short edge before the centre crop
     #[arg(long, value_name = "N")]
     resize_short: Option<u32>,
     /// Resampling filter
-    #[arg(long, value_name = "bilinear|bicubic", value_parser = filter)]
+    #[arg(long, value_name = "FILTER")]
     filter: Option<FilterSetting>,
     /// Class names: a text file with one a line, a JSON array, or a,b,c; default: the folders of --calib
     #[arg(long, value_name = "FILE")]
@@ -47,7 +47,7 @@ impl SettingsArgs {
     pub(super) fn settings(&self) -> Result<Settings, Error> {
         Ok(Settings {
             input: self.input,
-            colour: None::<ColourSetting>,
+            colour: None,
             stem_stride: self.stem_stride,
             stem_pool: self.stem_pool,
             strides: self.strides.clone(),
@@ -66,22 +66,6 @@ fn size(text: &str) -> Result<[u32; 2], String> {
     match (height.parse(), width.parse()) {
         (Ok(height), Ok(width)) => Ok([height, width]),
         _ => Err("expected HEIGHTxWIDTH, as 224x224".into()),
-    }
-}
-
-fn resize(text: &str) -> Result<ResizeSetting, String> {
-    match text {
-        "short-edge" => Ok(ResizeSetting::ShortEdge),
-        "exact" => Ok(ResizeSetting::Exact),
-        _ => Err("expected short-edge or exact".into()),
-    }
-}
-
-fn filter(text: &str) -> Result<FilterSetting, String> {
-    match text {
-        "bilinear" => Ok(FilterSetting::Bilinear),
-        "bicubic" => Ok(FilterSetting::Bicubic),
-        _ => Err("expected bilinear or bicubic".into()),
     }
 }
 

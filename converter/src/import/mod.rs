@@ -94,12 +94,14 @@ pub fn from_bytes(bytes: &[u8], name: &str, settings: &Settings) -> Result<Impor
         let (given, needed) = (labels.len(), graph.classes());
         return Err(ImportError::Settings(format!("{given} labels were given, but the network has {needed} classes")));
     }
-    let source = SourceFile { file: name.to_owned(), sha256: hex(&Sha256::digest(bytes)) };
+    let source = SourceFile { file: name.to_owned(), sha256: sha256(&[bytes]) };
     let settings = resolved.settings(labels.clone());
     Ok(Imported { graph, preprocess: resolved.preprocess, labels, summary, settings, source })
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+/// SHA-256 of the concatenated parts, as lower-case hexadecimal.
+pub fn sha256(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

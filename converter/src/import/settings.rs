@@ -19,7 +19,7 @@ pub enum ColourSetting {
 }
 
 /// Geometry as it is written in TOML.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResizeSetting {
     /// Stretch to the input size.
@@ -29,7 +29,7 @@ pub enum ResizeSetting {
 }
 
 /// Filter as it is written in TOML.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilterSetting {
     /// Triangle, antialiased.

@@ -59,6 +59,14 @@ struct Position {
     column: usize,
 }
 
+impl Position {
+    /// Row and column so many rows and columns further.
+    #[inline(always)]
+    fn shifted(self, (rows, columns): (usize, usize)) -> (usize, usize) {
+        (self.row.wrapping_add(rows), self.column.wrapping_add(columns))
+    }
+}
+
 /// Geometry that does not change within one convolution.
 struct Plan<'a> {
     args: &'a ConvArgs<'a>,
@@ -88,7 +96,7 @@ impl<'a> Plan<'a> {
     /// The channels of one tap, if it lies inside the input.
     #[inline(always)]
     fn tap(&self, at: Position, tap: (usize, usize)) -> Option<&'a [i8]> {
-        let (row, column) = (at.row.wrapping_add(tap.0), at.column.wrapping_add(tap.1));
+        let (row, column) = at.shifted(tap);
         let start = (row.wrapping_mul(self.width).wrapping_add(column)).wrapping_mul(self.channels);
         let inside = row < self.height && column < self.width;
         if inside { self.args.input.get(start..start + self.channels) } else { None }
@@ -97,7 +105,7 @@ impl<'a> Plan<'a> {
     /// The bytes of a run, if all of its taps lie inside the input.
     #[inline(always)]
     fn run(&self, at: Position, run: (usize, usize), first_channel: usize) -> Option<&'a [i8]> {
-        let (row, column) = (at.row.wrapping_add(run.0), at.column.wrapping_add(run.1));
+        let (row, column) = at.shifted(run);
         let last = if self.args.layout.row_runs() { column.wrapping_add(self.kernel_w - 1) } else { column };
         if row >= self.height || column >= self.width || last >= self.width {
             return None;
@@ -109,7 +117,7 @@ impl<'a> Plan<'a> {
     /// One quad of a run, with pad codes for taps outside the input.
     #[inline(always)]
     fn padded_quad(&self, at: Position, run: (usize, usize), first_channel: usize, quad: usize) -> [i8; QUAD] {
-        let (row, column) = (at.row.wrapping_add(run.0), at.column.wrapping_add(run.1));
+        let (row, column) = at.shifted(run);
         core::array::from_fn(|i| {
             let k = quad * QUAD + i;
             if k >= self.args.layout.run_len() {

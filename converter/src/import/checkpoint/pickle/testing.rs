@@ -89,3 +89,14 @@ pub(in super::super) fn show(values: &Arena<'_>, id: Id) -> String {
         other => format!("{other:?}"),
     }
 }
+
+/// Calls `load` with every byte damaged in turn, in three ways; what is asked of it is to come back.
+pub(in super::super) fn damage_every_byte<T>(bytes: &[u8], load: impl Fn(&[u8]) -> T) {
+    for at in 0..bytes.len() {
+        for damage in [0x01, 0x80, 0xff] {
+            let mut damaged = bytes.to_vec();
+            damaged[at] ^= damage;
+            let _ = load(&damaged);
+        }
+    }
+}
