@@ -1,15 +1,17 @@
-"""The labelled image sets the reference networks are trained on."""
+"""The labelled image sets the reference networks are trained and recorded on."""
 
 import gzip
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 # Where Debian's package `dataset-fashion-mnist` puts its files.
 FMNIST = Path("/usr/share/datasets/fashion-mnist")
+FMNIST_ASSETS = Path(__file__).resolve().parents[2] / "converter/assets/fmnist"
 
 FMNIST_LABELS = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
@@ -21,6 +23,11 @@ FMNIST_LABELS = (
 class Split:
     images: torch.Tensor  # uint8, NCHW
     labels: torch.Tensor  # int64
+    classes: tuple[str, ...] = ()
+    # Of each image: what `cardinal eval` calls it, and the SHA-256 of its file
+    # or, for a mosaic's tile, of its pixels (HWC).
+    names: list[str] = field(default_factory=list)
+    sha256: list[bytes] = field(default_factory=list)
 
 
 @dataclass
@@ -29,16 +36,34 @@ class Dataset:
     train: Split
     test: Split
     shipped: torch.Tensor  # indices of the test images kept in this repository
-    sha256: dict[str, str]  # of each file read
+    sha256: dict[str, str]  # of each file read; of a folder, of the list that sha256sum prints
 
     def mean_std(self) -> tuple[list[float], list[float]]:
         """Per-channel statistics of the training images on the 0..255 scale."""
-        # Sums of bytes and of their squares are exact in int64.
-        pixels = self.train.images.transpose(0, 1).flatten(1)
-        count = pixels.shape[1]
-        mean = [row.sum(dtype=torch.int64).item() / count for row in pixels]
-        square = [row.to(torch.int32).square().sum(dtype=torch.int64).item() / count for row in pixels]
+        # Sums of bytes and of their squares are exact in int64; one image at a time, as squares need room.
+        total, square = torch.zeros(2, self.train.images.shape[1], dtype=torch.int64)
+        for images in self.train.images.split(1000):
+            values = images.to(torch.int32)
+            total += values.sum((0, 2, 3), dtype=torch.int64)
+            square += values.square().sum((0, 2, 3), dtype=torch.int64)
+        count = self.train.images[:, 0].numel()
+        mean = [value / count for value in total.tolist()]
+        square = [value / count for value in square.tolist()]
         return mean, [(s - m * m) ** 0.5 for s, m in zip(square, mean)]
+
+
+def given(directory: Path | None, what: str) -> Path:
+    if directory is None:
+        raise SystemExit(f"--data: give the folder of {what}; README.md says how it is laid out")
+    return directory
+
+
+def folders(corpus: str, root: Path | None) -> tuple[Path, Path]:
+    """Where `cardinal` finds the images to calibrate with, and those of the recorded test."""
+    if corpus == "fmnist":
+        return FMNIST_ASSETS / "calib", FMNIST_ASSETS / "test"
+    root = given(root, corpus)
+    return root / "train", root / ("val" if corpus == "imagenette" else "test")
 
 
 def first_of_each(labels: torch.Tensor, counts: list[int]) -> list[torch.Tensor]:
@@ -69,3 +94,89 @@ def fmnist(directory: Path | None = None) -> Dataset:
     train, test = split("train"), split("t10k")
     shipped = torch.cat(first_of_each(test.labels, [200] * 10))
     return Dataset(FMNIST_LABELS, train, test, shipped, sha256)
+
+
+def fmnist_shipped(_: Path | None = None) -> Split:
+    """The 2,000 test images that come with Cardinal."""
+    return mosaics(FMNIST_ASSETS / "test", 28)
+
+
+def mosaics(folder: Path, tile: int) -> Split:
+    """One mosaic `<label>_<class>.png` or `.webp` a class: square tiles, row-major, no gaps."""
+    files = {int(path.name.split("_")[0]): path for path in folder.iterdir() if path.suffix in (".png", ".webp")}
+    if not files or sorted(files) != list(range(len(files))):
+        raise SystemExit(f"{folder}: no mosaics named 0_<class>.png, 1_<class>.png, ...")
+    split = Split(torch.empty(0), torch.empty(0))
+    images, labels = [], []
+    for label, path in sorted(files.items()):
+        mosaic = np.atleast_3d(np.array(Image.open(path)))
+        rows, columns = mosaic.shape[0] // tile, mosaic.shape[1] // tile
+        tiles = mosaic.reshape(rows, tile, columns, tile, -1).swapaxes(1, 2).reshape(rows * columns, tile, tile, -1)
+        images.append(torch.from_numpy(tiles).permute(0, 3, 1, 2))
+        labels += [label] * len(tiles)
+        split.classes += (path.stem.split("_", 1)[1],)
+        split.names += [f"{path.name}#{index}" for index in range(len(tiles))]
+        split.sha256 += [hashlib.sha256(pixels.tobytes()).digest() for pixels in tiles]
+    split.images, split.labels = torch.cat(images).contiguous(), torch.tensor(labels)
+    return split
+
+
+def cifar10_test(directory: Path | None) -> Split:
+    return mosaics(given(directory, "CIFAR-10") / "test", 32)
+
+
+def cifar10(directory: Path | None) -> Dataset:
+    directory = given(directory, "CIFAR-10")
+    train, test = mosaics(directory / "train", 32), cifar10_test(directory)
+    sha256 = {
+        f"{part}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for part in ("train", "test")
+        for path in sorted((directory / part).iterdir())
+    }
+    return Dataset(train.classes, train, test, torch.arange(0), sha256)
+
+
+def centre_crop(image: Image.Image, size: int, short: int) -> np.ndarray:
+    """Short edge to `short` (antialiased bilinear), then the centre; HWC RGB bytes.
+
+    Sizes and offsets are rounded as in mmpretrain's ResizeEdge and CenterCrop.
+    """
+    image = image.convert("RGB")
+    width, height = image.size
+    if min(width, height) != short:
+        landscape = width >= height
+        long = int(short * max(width, height) / min(width, height))
+        image = image.resize((long, short) if landscape else (short, long), Image.Resampling.BILINEAR)
+        width, height = image.size
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return np.asarray(image)[top : top + size, left : left + size]
+
+
+def photographs(folder: Path, size: int, short: int) -> Split:
+    """A folder with a subfolder per class, sorted bytewise; each photograph cut to `size`."""
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    files = [(label, path) for label, name in enumerate(classes) for path in sorted((folder / name).iterdir())]
+    if not files:
+        raise SystemExit(f"{folder}: no class folders with photographs")
+    split = Split(
+        torch.empty((len(files), 3, size, size), dtype=torch.uint8),
+        torch.tensor([label for label, _ in files]),
+        tuple(classes),
+    )
+    for index, (_, path) in enumerate(files):
+        pixels = centre_crop(Image.open(path), size, short)
+        split.images[index] = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+        split.names.append(path.relative_to(folder).as_posix())
+        split.sha256.append(hashlib.sha256(path.read_bytes()).digest())
+    return split
+
+
+def imagenette(directory: Path, test: Split) -> Dataset:
+    """Training photographs at 160x160, as Imagenette's small edition stores them."""
+    train = photographs(directory / "train", 160, 160)
+    listing = {
+        part: "".join(f"{digest.hex()}  {name}\n" for digest, name in zip(split.sha256, split.names))
+        for part, split in (("train", train), ("val", test))
+    }
+    sha256 = {part: hashlib.sha256(text.encode()).hexdigest() for part, text in listing.items()}
+    return Dataset(train.classes, train, test, torch.arange(0), sha256)

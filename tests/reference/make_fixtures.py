@@ -172,7 +172,7 @@ def write_tiny(out: Path) -> None:
     write_onnx(out / "tiny.onnx", model, x, "torchscript")
     write_onnx(out / "tiny_bn.onnx", model, x, "bn")
     write_onnx(out / "tiny_dynamo.onnx", model, x, "dynamo")
-    (out / "tiny.toml").write_text(sidecar(TINY, TINY_SIZE, MEAN, STD, TINY_LABELS))
+    (out / "tiny.toml").write_text(sidecar(TINY, TINY_SIZE, MEAN, STD, TINY_LABELS, min(TINY_SIZE)))
     with torch.no_grad():
         logits = model(x)[0].tolist()
     case = {"shape": image.shape, "logits": logits, "image": image.flatten().tolist()}
@@ -198,7 +198,7 @@ def write_cifar(checkpoint: Path, out: Path) -> None:
     write_onnx(out / f"{name}.onnx", model, x, "torchscript")
     write_onnx(out / f"{name}_bn.onnx", model, x, "bn")
     write_onnx(out / f"{name}_dynamo.onnx", model, x, "dynamo")
-    text = sidecar(CIFAR10, (32, 32), meta["mean"], meta["std"], CIFAR10_LABELS)
+    text = sidecar(CIFAR10, (32, 32), meta["mean"], meta["std"], CIFAR10_LABELS, 32)
     (out / f"{name}.toml").write_text(text)
 
 

@@ -10,18 +10,18 @@ import argparse
 import shutil
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
 import datasets
 from datasets import Split, first_of_each
+from networks import RECIPES
 from resnext import ResNeXt
 from sidecar import sidecar
-from train import RECIPES, top1
+from train import top1
 
 TILE = 28
-ASSETS = Path(__file__).resolve().parents[2] / "converter/assets/fmnist"
+ASSETS = datasets.FMNIST_ASSETS
 
 # (columns, rows) of each class's mosaic.
 TEST = [(20, 10)] * 10
@@ -38,18 +38,6 @@ def write_mosaics(folder: Path, split: Split, layout: list[tuple[int, int]]) -> 
         Image.fromarray(mosaic.numpy()).save(path, optimize=True)
 
 
-def read_mosaics(folder: Path) -> Split:
-    """The images and labels of a folder of mosaics, class by class."""
-    images, labels = [], []
-    for path in sorted(folder.glob("*.png")):
-        mosaic = torch.from_numpy(np.array(Image.open(path)))
-        rows, columns = mosaic.shape[0] // TILE, mosaic.shape[1] // TILE
-        tiles = mosaic.view(rows, TILE, columns, TILE).transpose(1, 2)
-        images.append(tiles.reshape(-1, 1, TILE, TILE))
-        labels += [int(path.name.split("_")[0])] * (rows * columns)
-    return Split(torch.cat(images), torch.tensor(labels))
-
-
 def install(checkpoint: Path) -> None:
     """Copies the checkpoint among the assets, with its sidecar, once it proves itself."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -57,13 +45,13 @@ def install(checkpoint: Path) -> None:
     model = ResNeXt(recipe.shape)
     model.load_state_dict(saved["state_dict"])
     mean, std = (torch.tensor(meta[key]).view(-1, 1, 1) for key in ("mean", "std"))
-    share = top1(model, read_mosaics(ASSETS / "test"), lambda x: (x.float() - mean) / std)
+    share = top1(model, datasets.fmnist_shipped(), lambda x: (x.float() - mean) / std)
     print(f"top-1 on the shipped mosaics {share:.4f}, in the checkpoint {meta['top1_shipped']:.4f}")
     # Sums in another order may turn a tie, not more.
     if abs(share - meta["top1_shipped"]) > 0.001:
         raise SystemExit("the mosaics and the checkpoint disagree")
     shutil.copyfile(checkpoint, ASSETS / f"{recipe.name}.pth")
-    text = sidecar(recipe.shape, meta["input"], meta["mean"], meta["std"], meta["classes"])
+    text = sidecar(recipe.shape, meta["input"], meta["mean"], meta["std"], meta["classes"], TILE)
     (ASSETS / f"{recipe.name}.toml").write_text(text)
 
 
@@ -77,7 +65,7 @@ def main() -> None:
     data = datasets.fmnist(args.data)
     write_mosaics(ASSETS / "test", data.test, TEST)
     write_mosaics(ASSETS / "calib", data.train, CALIB)
-    shipped = read_mosaics(ASSETS / "test")
+    shipped = datasets.fmnist_shipped()
     if not torch.equal(shipped.images, data.test.images[data.shipped]):
         raise SystemExit("the mosaics do not hold the images the checkpoint was measured on")
     if args.checkpoint:

@@ -41,9 +41,7 @@ class Block(nn.Module):
         # No `downsample` key may exist where the shortcut is the identity.
         self.downsample = None
         if stride != 1 or width_in != outer:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(width_in, outer, 1, stride, bias=False), nn.BatchNorm2d(outer)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(width_in, outer, 1, stride, bias=False), nn.BatchNorm2d(outer))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -56,9 +54,7 @@ class Backbone(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         kernel, width = shape.stem_kernel, shape.stem_width
-        self.conv1 = nn.Conv2d(
-            shape.colours, width, kernel, shape.stem_stride, kernel // 2, bias=False
-        )
+        self.conv1 = nn.Conv2d(shape.colours, width, kernel, shape.stem_stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1) if shape.stem_pool else nn.Identity()
         self.stages = []  # names, in order; the modules are registered under them
@@ -89,6 +85,12 @@ class ResNeXt(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def zero_init_residual(self) -> None:
+        """Makes every block the identity of its shortcut at first (Goyal et al. 2017, 5.1)."""
+        for module in self.modules():
+            if isinstance(module, Block):
+                nn.init.zeros_(module.bn3.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # Exported as ONNX's GlobalAveragePool, which a mean over two axes is not.

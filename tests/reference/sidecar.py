@@ -11,8 +11,9 @@ def sidecar(
     mean: Sequence[float],
     std: Sequence[float],
     labels: Sequence[str],
+    resize_short: int,
 ) -> str:
-    """The sidecar of a network fed images of `size` (height, width) bytes."""
+    """The sidecar of a network fed the centre `size` (height, width) of images of that short edge."""
 
     def names(values: Sequence[str]) -> str:
         return "[" + ", ".join(f'"{v}"' for v in values) + "]"
@@ -28,6 +29,6 @@ strides = {list(shape.strides)}
 mean = {list(mean)}             # of the bytes 0..255
 std = {list(std)}
 resize = "short-edge"       # short edge to `resize-short`, then centre crop
-resize-short = {min(size)}
+resize-short = {resize_short}
 labels = {names(labels)}
 """

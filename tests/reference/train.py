@@ -1,82 +1,47 @@
-"""Trains one of the reference networks and writes its mmpretrain-keyed checkpoint.
+"""Trains one of the reference networks and writes its checkpoint.
 
     python tests/reference/train.py fmnist --out DIR
 
-A run may be stopped at any minute and taken up again with --resume: every
-random choice is drawn from a generator seeded by (seed, epoch), so the state
-written after an epoch is all that the rest of the run depends on.
+writes DIR/<name>.pth (mmpretrain keys), .safetensors, .toml, the log .jsonl
+and its curve .png. A run may be stopped at any minute and goes on with the
+same command and --resume, as if it had not been stopped.
 """
 
 import argparse
 import json
 import math
-import os
+import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-import datasets
+import checkpoint
+import curve
+from augment import mixup
 from datasets import Dataset, Split
-from resnext import ResNeXt, Shape, parameters
+from networks import RECIPES, Recipe
+from resnext import ResNeXt, parameters
 
-
-@dataclass(frozen=True)
-class Recipe:
-    name: str  # of the network, and of the files written
-    data: Callable[[Path | None], Dataset]
-    shape: Shape
-    epochs: int
-    batch: int
-    max_lr: float
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    pad: int = 2  # random crops shift an image by up to this many pixels
-    ema: float = 0.998  # per step
-
-
-RECIPES = {
-    "fmnist": Recipe(
-        name="resnext20_8x4d_fmnist",
-        data=datasets.fmnist,
-        shape=Shape(
-            colours=1, classes=10, stem_width=32, blocks=(2, 2, 2), inner=(32, 64, 128),
-            outer=(64, 128, 256), strides=(1, 2, 2), cardinality=8,
-        ),
-        epochs=16,
-        batch=128,
-        max_lr=0.15,
-    ),
-}  # fmt: skip
+SAVE_EVERY = 120.0  # seconds between states written for --resume
+TELL_EVERY = 30.0  # seconds between lines of progress
 
 
 def one_cycle(progress: float, warm: float = 0.2) -> float:
-    """The learning rate's share of its maximum: linear up, cosine down to zero."""
+    """The learning rate's share of its maximum: linear up, cosine down to zero (Smith & Topin 2018)."""
     if progress < warm:
         return 0.04 + 0.96 * progress / warm
     return 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
 
 
-def augment(padded: torch.Tensor, pad: int, rng: torch.Generator) -> torch.Tensor:
-    """Crops each padded image at its own offset and mirrors half of them."""
-    n, channels, height, width = padded.shape
-    height, width = height - 2 * pad, width - 2 * pad
-    top, left = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=rng).to(padded.device)
-    flip = (torch.rand((n, 1), generator=rng) < 0.5).to(padded.device)
-    rows = top + torch.arange(height, device=padded.device)
-    columns = torch.arange(width, device=padded.device)
-    columns = left + torch.where(flip, width - 1 - columns, columns)
-    image = torch.arange(n, device=padded.device).view(n, 1, 1, 1)
-    channel = torch.arange(channels, device=padded.device).view(1, channels, 1, 1)
-    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
-
-
 @torch.no_grad()
-def top1(model: ResNeXt, split: Split, normalise: Callable, batch: int = 500) -> float:
+def top1(model: ResNeXt, split: Split, normalise: Callable, batch: int = 250) -> float:
     """Share of the split's images whose greatest logit is the label's."""
     model.eval()
     pairs = zip(split.images.split(batch), split.labels.split(batch))
@@ -94,28 +59,34 @@ def average(ema: ResNeXt, model: ResNeXt, decay: float) -> None:
             mine.copy_(theirs)
 
 
-def save(value: dict, path: Path) -> None:
-    """Writes beside and renames, so that `path` is whole at every moment."""
-    beside = path.with_suffix(".partial")
-    torch.save(value, beside)
-    os.replace(beside, path)
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return f"CPU, {torch.get_num_threads()} thread(s) of {line.split(':', 1)[1].strip()}"
+    return f"CPU, {torch.get_num_threads()} thread(s) of {platform.machine()}"
 
 
 class Run:
     """A recipe being followed: the weights, the optimiser and where they stand."""
 
-    def __init__(self, recipe: Recipe, data: Dataset, seed: int, epochs: int, device: torch.device):
-        self.recipe, self.seed, self.epochs, self.device = recipe, seed, epochs, device
+    def __init__(self, recipe: Recipe, data: Dataset, seed: int, device: torch.device, precision: torch.dtype):
+        self.recipe, self.seed, self.device, self.precision = recipe, seed, device, precision
         self.labels, self.sha256, self.shipped = data.labels, data.sha256, data.shipped
         self.mean, self.std = data.mean_std()
-        self.size = list(data.train.images.shape[2:])
-        pad = (recipe.pad,) * 4
-        self.train = Split(F.pad(data.train.images, pad).to(device), data.train.labels.to(device))
+        self.size = list(data.test.images.shape[2:])
+        self.train = Split(recipe.crop.prepare(data.train.images).to(device), data.train.labels.to(device))
         self.test = Split(data.test.images.to(device), data.test.labels.to(device))
         self.steps_per_epoch = len(self.train.labels) // recipe.batch
+        if self.steps_per_epoch == 0:
+            raise SystemExit(f"--batch {recipe.batch}: there are only {len(self.train.labels)} training images")
 
         torch.manual_seed(seed)
-        self.model = ResNeXt(recipe.shape).to(device, memory_format=torch.channels_last)
+        self.model = ResNeXt(recipe.shape)
+        if recipe.zero_init_residual:
+            self.model.zero_init_residual()
+        self.model.to(device, memory_format=torch.channels_last)
         self.ema = ResNeXt(recipe.shape).to(device, memory_format=torch.channels_last)
         self.ema.load_state_dict(self.model.state_dict())
         # Scales, shifts and biases are not decayed.
@@ -126,71 +97,108 @@ class Run:
             {"params": others, "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.SGD(groups, lr=recipe.max_lr, momentum=0.9, nesterov=True)
-        self.epoch = self.step = 0
-        self.seconds = 0.0
+        self.command = ""  # that repeats this run
+        self.step, self.seconds = 0, 0.0
+        self.last_step = recipe.epochs * self.steps_per_epoch
+        self.rng = torch.Generator()
+        self.order = ()  # of this epoch's batches
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         mean, std = (torch.tensor(v, device=self.device).view(-1, 1, 1) for v in (self.mean, self.std))
         return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
+    def autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+    def terms(self) -> dict:
+        """What a state must have been made with to be gone on from."""
+        return {
+            "network": self.recipe.name, "seed": self.seed, "epochs": self.recipe.epochs,
+            "batch": self.recipe.batch, "precision": str(self.precision), "data": self.sha256,
+        }  # fmt: skip
+
     def state(self) -> dict:
         return {
-            "seed": self.seed, "epochs": self.epochs,
-            "epoch": self.epoch, "step": self.step, "seconds": self.seconds,
+            "terms": self.terms(),
+            "step": self.step, "seconds": self.seconds, "rng": self.rng.get_state(),
             "model": self.model.state_dict(), "ema": self.ema.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }  # fmt: skip
 
     def restore(self, state: dict) -> None:
-        if (state["seed"], state["epochs"]) != (self.seed, self.epochs):
-            raise SystemExit("--resume: the checkpoint is of another seed or number of epochs")
-        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        theirs, ours = state["terms"], self.terms()
+        if theirs != ours:
+            names = ", ".join(name for name in ours if theirs.get(name) != ours[name])
+            raise SystemExit(f"--resume: the state was made with another {names}")
+        self.step, self.seconds = state["step"], state["seconds"]
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.step % self.steps_per_epoch:
+            self.shuffle()
+            self.rng.set_state(state["rng"].cpu())
 
-    def train_epoch(self, stop: int | None) -> float:
-        """One pass over the training images, or up to step `stop`; the mean loss."""
-        recipe, rng, total, first = self.recipe, torch.Generator(), 0.0, self.step
-        rng.manual_seed(self.seed * 1000 + self.epoch)
-        order = torch.randperm(len(self.train.labels), generator=rng).to(self.device)
-        self.model.train()
+    def shuffle(self) -> None:
+        """Every random choice of an epoch is drawn from a generator seeded by (seed, epoch)."""
+        self.rng.manual_seed(self.seed * 1000 + self.step // self.steps_per_epoch)
+        order = torch.randperm(len(self.train.labels), generator=self.rng).to(self.device)
         # The last, incomplete batch is left out; another order comes next epoch.
-        for pick in order.split(recipe.batch)[: self.steps_per_epoch]:
-            if self.step == stop:
-                break
-            share = one_cycle(self.step / (self.epochs * self.steps_per_epoch))
-            for group in self.optimiser.param_groups:
-                group["lr"] = recipe.max_lr * share
-            images = self.normalise(augment(self.train.images[pick], recipe.pad, rng))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                logits = self.model(images)
-            loss = F.cross_entropy(
-                logits.float(), self.train.labels[pick], label_smoothing=recipe.label_smoothing
-            )
-            self.optimiser.zero_grad()
-            loss.backward()
-            self.optimiser.step()
-            self.step += 1
-            # The cap lets the average forget the first, random weights.
-            average(self.ema, self.model, min(recipe.ema, self.step / (self.step + 10)))
-            total += loss.item()
-        self.epoch += 1
-        return total / max(1, self.step - first)
+        self.order = order.split(self.recipe.batch)
 
-    def checkpoint(self) -> dict:
-        """The averaged weights with where they come from, in plain Python types."""
-        ema = {k: v.detach().cpu().contiguous() for k, v in self.ema.state_dict().items()}
-        shipped = Split(self.test.images[self.shipped], self.test.labels[self.shipped])
-        cuda = self.device.type == "cuda"
+    def train_step(self) -> float:
+        """The loss of one more batch."""
+        recipe, index = self.recipe, self.step % self.steps_per_epoch
+        if index == 0:
+            self.shuffle()
+        pick = self.order[index]
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.max_lr * one_cycle(self.step / self.last_step)
+        self.model.train()
+        images, labels = self.normalise(recipe.crop(self.train.images[pick], self.rng)), self.train.labels[pick]
+        share, others = 1.0, labels
+        if recipe.mixup:
+            share, partners = mixup(len(pick), recipe.mixup, self.rng)
+            partners = partners.to(self.device)
+            images, others = images.lerp(images[partners], 1 - share), labels[partners]
+        with self.autocast():
+            logits = self.model(images).float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        if share < 1:
+            other = F.cross_entropy(logits, others, label_smoothing=recipe.label_smoothing)
+            loss = share * loss + (1 - share) * other
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        # The cap lets the average forget the first, random weights.
+        average(self.ema, self.model, min(recipe.ema, self.step / (self.step + 10)))
+        return loss.item()
+
+    def top1(self) -> float:
+        with self.autocast():
+            return top1(self.ema, self.test, self.normalise)
+
+    def finish(self, folder: Path) -> dict:
+        """Writes the averaged weights with where they come from, and returns the latter."""
+        state = self.ema.state_dict()
+        if self.recipe.half:
+            state = checkpoint.rounded(state)
+            self.ema.load_state_dict(state)
+        # The accuracy recorded is plain float32's.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         meta = {
             "network": self.recipe.name,
             "parameters": parameters(self.ema),
             "seed": self.seed,
-            "epochs": self.epochs,
+            "epochs": self.recipe.epochs,
+            "batch": self.recipe.batch,
             "steps": self.step,
             "seconds": round(self.seconds, 1),
-            "device": torch.cuda.get_device_name() if cuda else "CPU",
+            "device": device_name(self.device),
+            "precision": str(self.precision).removeprefix("torch."),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
+            "command": self.command,
+            "python": platform.python_version(),
             "torch": str(torch.__version__),
             "data_sha256": self.sha256,
             "classes": list(self.labels),
@@ -199,51 +207,110 @@ class Run:
             "std": self.std,
             "test_images": len(self.test.labels),
             "top1": top1(self.ema, self.test, self.normalise),
-            "shipped_images": len(self.shipped),
-            "top1_shipped": top1(self.ema, shipped, self.normalise),
         }
-        return {"meta": meta, "state_dict": ema}
+        if len(self.shipped):
+            shipped = Split(self.test.images[self.shipped], self.test.labels[self.shipped])
+            meta["shipped_images"] = len(self.shipped)
+            meta["top1_shipped"] = top1(self.ema, shipped, self.normalise)
+        checkpoint.write(self.recipe, state, meta, folder)
+        return meta
 
 
-def main() -> None:
+class Log:
+    """JSON lines, to standard error and to a file that a resumed run takes up where its state was written."""
+
+    def __init__(self, path: Path, step: int):
+        lines = path.read_text().splitlines(keepends=True) if step and path.exists() else []
+        kept = [line for line in lines if json.loads(line).get("step", 0) <= step]
+        path.write_text("".join(kept))
+        self.path = path
+
+    def __call__(self, **fields) -> None:
+        line = json.dumps(fields)
+        print(line, file=sys.stderr, flush=True)
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+
+
+def follow(run: Run, folder: Path, steps: int | None) -> bool:
+    """Trains to the end, or to step `steps`, or until told to stop; whether it came to the end."""
+    resume = folder / f"{run.recipe.name}.resume"
+    log = Log(folder / f"{run.recipe.name}.jsonl", run.step)
+    until = run.last_step if steps is None else min(steps, run.last_step)
+    test_every = max(1, run.recipe.epochs // 20) * run.steps_per_epoch
+    stopped = []
+    before = [signal.signal(name, lambda *_: stopped.append(True)) for name in (signal.SIGINT, signal.SIGTERM)]
+    log(
+        network=run.recipe.name, parameters=parameters(run.model), device=device_name(run.device),
+        step=run.step, steps=run.last_step, epochs=run.recipe.epochs,
+    )  # fmt: skip
+    began = saved = told = time.monotonic()
+    first, earlier, losses = run.step, run.seconds, []
+    while run.step < until and not stopped:
+        losses.append(run.train_step())
+        now = time.monotonic()
+        run.seconds = earlier + now - began
+        test = run.step % test_every == 0 or run.step == run.last_step
+        if test or now - told > TELL_EVERY:
+            rate = (run.step - first) / (now - began)
+            fields = {"top1": run.top1()} if test else {}
+            log(
+                step=run.step, epoch=round(run.step / run.steps_per_epoch, 2),
+                loss=round(sum(losses) / len(losses), 4), images_per_second=round(rate * run.recipe.batch, 1),
+                seconds_left=round((run.last_step - run.step) / rate), **fields,
+            )  # fmt: skip
+            told, losses = now, []
+        if now - saved > SAVE_EVERY:
+            checkpoint.replace(resume, lambda path: torch.save(run.state(), path))
+            saved = now
+    for name, handler in zip((signal.SIGINT, signal.SIGTERM), before):
+        signal.signal(name, handler)
+    checkpoint.replace(resume, lambda path: torch.save(run.state(), path))
+    if stopped:
+        log(stopped=True, step=run.step, go_on="the same command with --resume")
+        return False
+    log(**run.finish(folder), step=run.step)
+    curve.draw(log.path, log.path.with_suffix(".png"))
+    return True
+
+
+def command(args: argparse.Namespace, precision: str) -> str:
+    """What repeats a run, without where files are on this machine."""
+    given = {"epochs": args.epochs, "batch": args.batch, "seed": args.seed, "precision": precision}
+    options = "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+    return f"train.py {args.network} --data DIR --out DIR{options}"
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("network", choices=RECIPES)
-    parser.add_argument("--data", type=Path, help="folder of the data set (default: its Debian package's)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoints")
+    parser.add_argument("--data", type=Path, help="folder of the data set (fmnist: default, its Debian package's)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for what is written")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's number")
+    parser.add_argument("--batch", type=int, help="instead of the recipe's size")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, help="stop after this many steps: a rehearsal")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--resume", action="store_true", help="go on from DIR/<name>.resume, if any")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--precision", choices=["float32", "bfloat16"], help="of the layers (default: bfloat16 on a GPU, else float32)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the state in --out, if any")
+    args = parser.parse_args(arguments)
 
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
-    recipe = RECIPES[args.network]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run = Run(recipe, recipe.data(args.data), args.seed, args.epochs or recipe.epochs, device)
+    precision = args.precision or ("bfloat16" if device.type == "cuda" else "float32")
+    recipe = RECIPES[args.network]
+    recipe = replace(recipe, epochs=args.epochs or recipe.epochs, batch=args.batch or recipe.batch)
+    run = Run(recipe, recipe.data(args.data), args.seed, device, getattr(torch, precision))
+    run.command = command(args, precision)
     args.out.mkdir(parents=True, exist_ok=True)
-    resume = args.out / f"{recipe.name}.resume"
-    if args.resume and resume.exists():
-        run.restore(torch.load(resume, map_location=device, weights_only=True))
-
-    def log(**fields) -> None:
-        print(json.dumps(fields), file=sys.stderr, flush=True)
-
-    log(network=recipe.name, parameters=parameters(run.model), device=str(device), epochs=run.epochs)
-    while run.epoch < run.epochs and (args.steps is None or run.step < args.steps):
-        began = time.monotonic()
-        loss = run.train_epoch(args.steps)
-        accuracy = top1(run.ema, run.test, run.normalise)
-        seconds = time.monotonic() - began
-        run.seconds += seconds
-        log(epoch=run.epoch, step=run.step, loss=round(loss, 4), top1=accuracy, seconds=round(seconds, 1))
-        # A rehearsal's cut-off epoch is not a place to go on from.
-        if run.step == run.epoch * run.steps_per_epoch:
-            save(run.state(), resume)
-    final = run.checkpoint()
-    save(final, args.out / f"{recipe.name}.pth")
-    log(**final["meta"])
+    state = args.out / f"{recipe.name}.resume"
+    if args.resume and state.exists():
+        run.restore(torch.load(state, map_location=device, weights_only=True))
+    if not follow(run, args.out, args.steps):
+        raise SystemExit(130)
 
 
 if __name__ == "__main__":

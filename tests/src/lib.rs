@@ -8,6 +8,7 @@
 
 pub mod binary32;
 pub mod buffer;
+pub mod data;
 pub mod model;
 pub mod naive;
 pub mod network;
