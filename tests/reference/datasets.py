@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,10 +99,10 @@ def fmnist(directory: Path | None = None) -> Dataset:
 
 def fmnist_shipped(_: Path | None = None) -> Split:
     """The 2,000 test images that come with Cardinal."""
-    return mosaics(FMNIST_ASSETS / "test", 28)
+    return read_mosaics(FMNIST_ASSETS / "test", 28)
 
 
-def mosaics(folder: Path, tile: int) -> Split:
+def read_mosaics(folder: Path, tile: int) -> Split:
     """One mosaic `<label>_<class>.png` or `.webp` a class: square tiles, row-major, no gaps."""
     files = {int(path.name.split("_")[0]): path for path in folder.iterdir() if path.suffix in (".png", ".webp")}
     if not files or sorted(files) != list(range(len(files))):
@@ -121,13 +122,26 @@ def mosaics(folder: Path, tile: int) -> Split:
     return split
 
 
+def write_mosaics(folder: Path, split: Split, classes: Sequence[str], layout: Sequence[tuple[int, int]]) -> None:
+    """Each class's first images as a PNG of that many (columns, rows) of tiles, in the data set's order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    channels, height, width = split.images.shape[1:]
+    picks = first_of_each(split.labels, [columns * rows for columns, rows in layout])
+    for label, (pick, (columns, rows)) in enumerate(zip(picks, layout)):
+        if len(pick) < columns * rows:
+            raise SystemExit(f"class {label} has {len(pick)} images, {columns * rows} are needed")
+        tiles = split.images[pick].view(rows, columns, channels, height, width)
+        mosaic = tiles.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
+        Image.fromarray(mosaic.squeeze(2).numpy()).save(folder / f"{label}_{classes[label]}.png", optimize=True)
+
+
 def cifar10_test(directory: Path | None) -> Split:
-    return mosaics(given(directory, "CIFAR-10") / "test", 32)
+    return read_mosaics(given(directory, "CIFAR-10") / "test", 32)
 
 
 def cifar10(directory: Path | None) -> Dataset:
     directory = given(directory, "CIFAR-10")
-    train, test = mosaics(directory / "train", 32), cifar10_test(directory)
+    train, test = read_mosaics(directory / "train", 32), cifar10_test(directory)
     sha256 = {
         f"{part}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for part in ("train", "test")

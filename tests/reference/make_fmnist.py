@@ -11,10 +11,8 @@ import shutil
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 import datasets
-from datasets import Split, first_of_each
 from networks import RECIPES
 from resnext import ResNeXt
 from sidecar import sidecar
@@ -26,16 +24,6 @@ ASSETS = datasets.FMNIST_ASSETS
 # (columns, rows) of each class's mosaic.
 TEST = [(20, 10)] * 10
 CALIB = [(13, 2)] * 6 + [(5, 5)] * 4  # 6 * 26 + 4 * 25 = 256 images
-
-
-def write_mosaics(folder: Path, split: Split, layout: list[tuple[int, int]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    picks = first_of_each(split.labels, [columns * rows for columns, rows in layout])
-    for label, (pick, (columns, rows)) in enumerate(zip(picks, layout)):
-        tiles = split.images[pick].view(rows, columns, TILE, TILE)
-        mosaic = tiles.transpose(1, 2).reshape(rows * TILE, columns * TILE)
-        path = folder / f"{label}_{datasets.FMNIST_LABELS[label]}.png"
-        Image.fromarray(mosaic.numpy()).save(path, optimize=True)
 
 
 def install(checkpoint: Path) -> None:
@@ -63,8 +51,8 @@ def main() -> None:
 
     torch.set_num_threads(1)
     data = datasets.fmnist(args.data)
-    write_mosaics(ASSETS / "test", data.test, TEST)
-    write_mosaics(ASSETS / "calib", data.train, CALIB)
+    for part, split, layout in (("test", data.test, TEST), ("calib", data.train, CALIB)):
+        datasets.write_mosaics(ASSETS / part, split, data.labels, layout)
     shipped = datasets.fmnist_shipped()
     if not torch.equal(shipped.images, data.test.images[data.shipped]):
         raise SystemExit("the mosaics do not hold the images the checkpoint was measured on")

@@ -20,6 +20,7 @@ from PIL import Image
 
 import checkpoint
 import datasets
+import make_cifar10
 import record
 import results
 import train
@@ -171,6 +172,35 @@ def test_what_is_recorded(data, trained, tmp_path):
     with torch.no_grad():
         again = model((tiles.images[tensors["sampled"]].float() - mean) / std)
     assert np.abs(again.numpy() - sampled).max() < 1e-2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_gpu_and_cpu_record_the_same(data, trained, tmp_path, capsys):
+    cpu, cuda = tmp_path / "cpu.safetensors", tmp_path / "cuda.safetensors"
+    command = ["cifar10-micro", str(trained / "cifar10-micro.pth"), "--data", str(data["cifar10"])]
+    record.main([*command, "--device", "cpu", "--out", str(cpu)])
+    record.main([*command, "--device", "cuda", "--out", str(cuda), "--against", str(cpu)])
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["largest_logit_difference"] < 1e-3
+
+
+def test_cifar10_as_its_authors_publish_it(tmp_path):
+    rng, records = np.random.default_rng(5), []
+    # 50 images of each class in each of six files: a label, then red, green and blue planes.
+    for name in make_cifar10.FILES["train"] + make_cifar10.FILES["test"]:
+        batch = rng.integers(0, 256, (500, 3073), np.uint8)
+        batch[:, 0] = rng.permutation(500) % 10
+        (tmp_path / name).write_bytes(batch.tobytes())
+        records.append(batch)
+    (tmp_path / "batches.meta.txt").write_text("".join(f"class{label}\n" for label in range(10)) + "\n")
+    make_cifar10.main([str(tmp_path), "--out", str(tmp_path / "out")])
+    data = datasets.cifar10(tmp_path / "out")
+    assert data.labels == tuple(f"class{label}" for label in range(10))
+    assert (len(data.train.labels), len(data.test.labels)) == (2500, 500)
+    for split, batches in ((data.train, records[:5]), (data.test, records[5:])):
+        rows = np.concatenate(batches)
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        assert np.array_equal(split.labels.numpy(), rows[:, 0])
+        assert np.array_equal(split.images.numpy().reshape(-1, 3072), rows[:, 1:])
 
 
 def test_centre_crop_rounds_as_mmpretrain_does():
