@@ -2,15 +2,17 @@
 
 use cardinal_format::quant::QParams;
 use cardinal_format::write::{Contents, to_bytes};
-use cardinal_format::{Op, Tensor, TensorId};
+use cardinal_format::{Op, Preprocess, Tensor, TensorId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::{Calibration, Options, calibrate};
 use crate::evaluate::Comparison;
+use crate::graph::Graph;
 use crate::host::{Runner, open};
 use crate::images::Dataset;
 use crate::import::{Imported, Settings, SourceFile};
+use crate::labels::{imagenet_1k, imagenet_1k_names};
 use crate::plan::plan;
 use crate::quantize::quantize;
 use crate::{Error, progress};
@@ -77,12 +79,18 @@ pub struct Converted {
     pub report: Report,
 }
 
-/// Calibrates, quantizes, plans, writes, and compares the result with the float network on the calibration images.
-/// Labels that the checkpoint does not have are taken from the folder, if it has as many classes as the network.
-pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
-    let Imported { graph, preprocess, .. } = imported;
-    let calibration = calibrate(graph, preprocess, images, options)?;
-    let layers = quantize(graph, &calibration, preprocess)?;
+/// A quantized and planned network as the bytes of a file, with the arena's length.
+///
+/// # Errors
+/// Weights or an arena that the format cannot hold.
+pub fn encode(
+    graph: &Graph,
+    preprocess: &Preprocess,
+    calibration: &Calibration,
+    labels: &[&str],
+    provenance: &str,
+) -> Result<(Vec<u8>, usize), Error> {
+    let layers = quantize(graph, calibration, preprocess)?;
     let plan = plan(graph.image.byte_len(), &layers);
 
     // Every offset lies below the arena's length.
@@ -98,9 +106,27 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
         .collect();
     let ops: Vec<(&str, Op<'_>)> =
         layers.iter().enumerate().map(|(i, layer)| (layer.name.as_str(), layer.op(TensorId((i + 1) as u16)))).collect();
-    let folder = Some(images.classes()).filter(|classes| classes.len() == graph.classes());
-    let labels: Vec<&str> =
-        imported.labels.as_deref().or(folder).unwrap_or_default().iter().map(String::as_str).collect();
+    let contents = Contents {
+        arena_len,
+        logits_offset: plan.logits as u32,
+        classes: graph.classes() as u32,
+        tensors: &tensors,
+        ops: &ops,
+        preprocess: *preprocess,
+        labels,
+        provenance,
+    };
+    Ok((to_bytes(&contents).map_err(Error::Write)?, plan.arena_len))
+}
+
+/// Calibrates, quantizes, plans, writes, and compares the result with the float network on the calibration images.
+///
+/// Labels that the checkpoint does not have are taken from the folder, if it has as many classes as the network; a
+/// network of 1,000 classes gets ImageNet-1k's names if the folder's are its WordNet identifiers, or none.
+pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
+    let Imported { graph, preprocess, .. } = imported;
+    let calibration = calibrate(graph, preprocess, images, options)?;
+    let labels = imported.labels.clone().unwrap_or_else(|| labels_by_default(graph.classes(), images.classes()));
     let record =
         CalibrationRecord { method: options.method.to_string(), images: calibration.drawn.len(), seed: options.seed };
     let provenance = Provenance {
@@ -109,17 +135,9 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
         settings: Settings { labels: None, ..imported.settings.clone() },
         calibration: record.clone(),
     };
-    let contents = Contents {
-        arena_len,
-        logits_offset: plan.logits as u32,
-        classes: graph.classes() as u32,
-        tensors: &tensors,
-        ops: &ops,
-        preprocess: *preprocess,
-        labels: &labels,
-        provenance: &serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?,
-    };
-    let bytes = to_bytes(&contents).map_err(Error::Write)?;
+    let provenance = serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let (bytes, arena_bytes) = encode(graph, preprocess, &calibration, &labels, &provenance)?;
 
     let comparison = compare(&bytes, imported, images, &calibration)?;
     let (multiply_adds, parameters) = graph.cost();
@@ -139,7 +157,7 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
         multiply_adds,
         float_bytes: 4 * parameters,
         file_bytes: bytes.len(),
-        arena_bytes: plan.arena_len,
+        arena_bytes,
         calibration: record,
         agreement: comparison.agreement(),
         logit_sqnr_db: comparison.sqnr_db(),
@@ -166,4 +184,17 @@ fn compare(bytes: &[u8], imported: &Imported, images: &Dataset, calib: &Calibrat
     let mut comparison = Comparison::default();
     calib.logits.iter().zip(&logits).for_each(|(float, int8)| comparison.add(float, int8));
     Ok(comparison)
+}
+
+/// See [`convert`].
+fn labels_by_default(classes: usize, folders: &[String]) -> Vec<String> {
+    let known = |(folder, (wnid, name)): (&String, (&str, &str))| folder == wnid || folder == name;
+    let imagenet = folders.len() != 1000 || folders.iter().zip(imagenet_1k()).all(known);
+    if classes == 1000 && imagenet {
+        imagenet_1k_names()
+    } else if folders.len() == classes {
+        folders.to_vec()
+    } else {
+        Vec::new()
+    }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::host::{Runner, ranking};
 use crate::images::{Dataset, normalise_chw};
+use crate::labels::{imagenet_1k, imagenet_1k_class};
 use crate::{Error, progress};
 
 /// How many images were recognised.
@@ -78,7 +79,8 @@ impl Comparison {
     }
 }
 
-/// Which class of the model each class of the folder is: by label where the names agree, else by order.
+/// Which class of the model each class of the folder is: by label where the names agree, or by WordNet identifier if the
+/// labels are ImageNet-1k's; else by order.
 ///
 /// # Errors
 /// Classes that cannot be matched.
@@ -90,7 +92,11 @@ pub fn match_classes(model: &Model<'_>, images: &Dataset) -> Result<Vec<usize>, 
         ));
     }
     let labels: Vec<&str> = model.file().labels().collect();
-    let by_name: Option<Vec<usize>> = classes.iter().map(|c| labels.iter().position(|l| l == c)).collect();
+    let imagenet = labels.len() == 1000 && labels.iter().zip(imagenet_1k()).all(|(&label, (_, name))| label == name);
+    let find = |class: &String| {
+        labels.iter().position(|label| label == class).or_else(|| imagenet_1k_class(class).filter(|_| imagenet))
+    };
+    let by_name: Option<Vec<usize>> = classes.iter().map(find).collect();
     match by_name {
         Some(matched) => Ok(matched),
         None if classes.len() == model.classes() => Ok((0..classes.len()).collect()),
@@ -177,4 +183,31 @@ fn score<'a>(images: impl Iterator<Item = (usize, &'a [f32])>) -> Score {
     }
     let share = |hits: usize| hits as f64 / n.max(1) as f64;
     Score { top1: share(top1), top5: share(top5) }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+    use crate::architecture::Architecture;
+    use crate::models::untrained;
+
+    #[test]
+    fn folders_named_by_wordnet_are_imagenet_classes() {
+        let network = Architecture { blocks: vec![1; 4], cardinality: 1, width_per_group: 4 };
+        let (bytes, _) = untrained(&network.graph([32, 32], 1000)).expect("it fits");
+        let model = crate::host::open(&bytes).expect("a valid file");
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["n02123045", "toilet tissue", "n01440764"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a folder");
+            RgbImage::new(2, 2).save(dir.path().join(name).join("a.png")).expect("written");
+        }
+        let images = Dataset::open(dir.path(), [32, 32]).expect("three classes");
+        assert_eq!(match_classes(&model, &images).expect("all known"), [0, 281, 999]);
+        std::fs::rename(dir.path().join("n02123045"), dir.path().join("n00000000")).expect("renamed");
+        let images = Dataset::open(dir.path(), [32, 32]).expect("three classes");
+        let error = match_classes(&model, &images).expect_err("an unknown class").to_string();
+        assert!(error.contains("n00000000"), "{error}");
+    }
 }

@@ -145,6 +145,32 @@ impl Graph {
         }
     }
 
+    /// Parameters as the trained network had them, with a scale and a shift for every channel of the batch norm
+    /// behind each convolution.
+    pub fn trained_parameters(&self) -> u64 {
+        let unfolded = |layer: &Layer| match &layer.op {
+            Op::Conv(conv) => conv.bias.len() as u64,
+            _ => 0,
+        };
+        self.cost().1 + self.layers.iter().map(unfolded).sum::<u64>()
+    }
+
+    /// What mmcv's counter calls FLOPs: multiply-adds, two operations per value of a batch norm, one per value of a ReLU
+    /// and per value that a pool reads.
+    pub fn mmcv_flops(&self) -> u64 {
+        let shapes = self.shapes().unwrap_or_default();
+        let size = |shape: Shape| shape.byte_len() as u64;
+        let elementwise = |(layer, &shape): (&Layer, &Shape)| match &layer.op {
+            Op::Conv(conv) => (2 + u64::from(conv.relu)) * size(shape),
+            Op::MaxPool(_) | Op::GlobalAvgPool => match layer.input {
+                Source::Image => size(self.image),
+                Source::Layer(i) => shapes.get(i).copied().map_or(0, size),
+            },
+            Op::Linear(_) => 0,
+        };
+        self.cost().0 + self.layers.iter().zip(&shapes).map(elementwise).sum::<u64>()
+    }
+
     /// Multiply-adds of one image, and parameters with batch norm folded.
     pub fn cost(&self) -> (u64, u64) {
         let shapes = self.shapes().unwrap_or_default();

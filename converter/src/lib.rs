@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod architecture;
 pub mod calibrate;
 pub mod convert;
 pub mod embedded;
@@ -22,6 +23,8 @@ pub mod graph;
 pub mod host;
 pub mod images;
 pub mod import;
+pub mod labels;
+pub mod models;
 pub mod output;
 pub mod plan;
 pub mod progress;

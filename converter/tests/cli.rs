@@ -128,6 +128,33 @@ fn flags_win_over_the_file_beside() {
 }
 
 #[test]
+fn presets_are_recorded() {
+    let scratch = Scratch::new();
+    let flags = ["--preset", "timm-a1", "--input", "32x32", "--resize-short", "34"];
+    scratch.succeed(&[&["convert", "tiny.pth", "--calib", "images"], &flags[..]].concat());
+    let inspected = json(&scratch.succeed(&["inspect", "tiny.cardinal", "--json"]));
+    let settings = &inspected["provenance"]["settings"];
+    assert_eq!(settings["filter"], "bicubic");
+    assert_eq!(settings["resize-short"], 34);
+    assert_eq!(settings["mean"][0], 123.675);
+}
+
+#[test]
+fn models_by_name() {
+    let scratch = Scratch::new();
+    let published = json(&scratch.succeed(&["models", "--json"]));
+    let rows = published["models"].as_array().expect("rows");
+    let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["resnext50-32x4d", "resnext101-32x4d", "resnext101-32x8d", "resnext152-32x4d"]);
+    assert_eq!(rows[0]["parameters"], 25_028_904);
+    assert_eq!(rows[0]["multiply_adds"], 4_230_479_872_u64);
+    assert_eq!(rows[0]["published"]["top1"], 77.9);
+
+    let text = scratch.succeed(&["models", "resnext26-8x16d", "--input", "96x96", "--classes", "10"]);
+    assert!(text.contains("resnext26-8x16d") && text.contains("2-2-2-2"), "{text}");
+}
+
+#[test]
 fn one_bad_image_does_not_hide_the_others() {
     let scratch = Scratch::new();
     let model = scratch.model();
@@ -193,6 +220,8 @@ fn bad_inputs() {
             &["convert", "tiny.cardinal", "--calib", "images", "-o", "other.cardinal"],
             "not a PyTorch or safetensors checkpoint",
         ),
+        (&["convert", "tiny.pth", "--calib", "images", "--arch", "resnext50-32x4d"], "not the resnext50-32x4d"),
+        (&["models", "resnet50d"], "not an architecture of this family"),
         (&["inspect", "missing.cardinal"], "missing.cardinal"),
         (&["inspect", "empty.cardinal"], "empty or cut off"),
         (&["inspect", "cut.cardinal"], "cut off"),

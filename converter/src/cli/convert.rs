@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cardinal_calib::Method;
+use cardinal_converter::architecture::Architecture;
 use cardinal_converter::calibrate::Options;
 use cardinal_converter::convert::{Report, convert};
 use cardinal_converter::images::Dataset;
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Thresholds of the activations: mse (least squared error) or min-max
     #[arg(long, default_value_t = Options::default().method, value_name = "mse|min-max")]
     method: Method,
+    /// What the checkpoint must be, by name (as resnext50-32x4d): anything else is refused
+    #[arg(long, value_name = "NAME")]
+    arch: Option<Architecture>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -62,6 +66,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     }
     let imported = import::read(&args.checkpoint, &args.settings.settings()?)?;
     eprintln!("{}: {}", args.checkpoint.display(), imported.summary);
+    if let Some(wanted) = &args.arch
+        && !imported.summary.is(wanted)
+    {
+        return Err(Error::Usage(format!(
+            "{}: is {}, not the {wanted} that --arch asks for",
+            args.checkpoint.display(),
+            imported.summary
+        )));
+    }
     let images = Dataset::open(&args.calib, [imported.graph.image.height, imported.graph.image.width])?;
     let options = Options { images: args.calib_images, seed: args.seed, method: args.method };
     let converted = convert(&imported, &images, options)?;

@@ -4,6 +4,7 @@ mod convert;
 mod demo;
 mod eval;
 mod inspect;
+mod models;
 mod predict;
 mod settings;
 
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Convert(convert::Args),
     Inspect(inspect::Args),
+    Models(models::Args),
     Predict(predict::Args),
     Eval(eval::Args),
     Demo(demo::Args),
@@ -47,6 +49,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Demo(args) => demo::run(&args),

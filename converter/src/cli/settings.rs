@@ -3,13 +3,17 @@
 use std::path::Path;
 
 use cardinal_converter::Error;
-use cardinal_converter::import::{FilterSetting, ResizeSetting, Settings};
+use cardinal_converter::import::{FilterSetting, Preset, ResizeSetting, Settings};
+use cardinal_converter::labels::imagenet_1k_names;
 use clap::Args;
 
 /// The same keys as in the .toml file beside a checkpoint; flags win.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "What the weights cannot tell (or in CHECKPOINT's .toml; defaults: the ImageNet recipe)")]
 pub(super) struct SettingsArgs {
+    /// Preprocessing by name; other flags win over its parts
+    #[arg(long, value_name = "NAME")]
+    preset: Option<Preset>,
     /// Input size of the network
     #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size)]
     input: Option<[u32; 2]>,
@@ -37,7 +41,8 @@ pub(super) struct SettingsArgs {
     /// Resampling filter
     #[arg(long, value_name = "FILTER")]
     filter: Option<FilterSetting>,
-    /// Class names: a text file with one a line, a JSON array, or a,b,c; default: the folders of --calib
+    /// Class names: a text file with one a line, a JSON array, a,b,c, or `imagenet-1k`; default: the folders of --calib,
+    /// and of 1,000 classes ImageNet's
     #[arg(long, value_name = "FILE")]
     labels: Option<String>,
 }
@@ -45,7 +50,7 @@ pub(super) struct SettingsArgs {
 impl SettingsArgs {
     /// Reads the label file, if there is one.
     pub(super) fn settings(&self) -> Result<Settings, Error> {
-        Ok(Settings {
+        let flags = Settings {
             input: self.input,
             colour: None,
             stem_stride: self.stem_stride,
@@ -57,11 +62,12 @@ impl SettingsArgs {
             resize_short: self.resize_short,
             filter: self.filter,
             labels: self.labels.as_deref().map(labels).transpose()?,
-        })
+        };
+        Ok(flags.or(self.preset.map_or_else(Settings::default, Preset::settings)))
     }
 }
 
-fn size(text: &str) -> Result<[u32; 2], String> {
+pub(super) fn size(text: &str) -> Result<[u32; 2], String> {
     let (height, width) = text.split_once(['x', '×']).unwrap_or((text, text));
     match (height.parse(), width.parse()) {
         (Ok(height), Ok(width)) => Ok([height, width]),
@@ -71,6 +77,9 @@ fn size(text: &str) -> Result<[u32; 2], String> {
 
 fn labels(given: &str) -> Result<Vec<String>, Error> {
     let path = Path::new(given);
+    if given == "imagenet-1k" {
+        return Ok(imagenet_1k_names());
+    }
     if !path.exists() && given.contains(',') {
         return Ok(given.split(',').map(|label| label.trim().to_owned()).collect());
     }

@@ -4,6 +4,7 @@ mod assemble;
 pub mod checkpoint;
 mod error;
 mod onnx;
+mod preset;
 mod settings;
 mod state_dict;
 
@@ -13,8 +14,10 @@ use cardinal_format::Preprocess;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ImportError;
+pub use self::preset::Preset;
 pub use self::settings::{ColourSetting, FilterSetting, ResizeSetting, Resolved, Settings};
 use crate::Error;
+use crate::architecture::Architecture;
 use crate::graph::Graph;
 
 /// A network as it came, and all that is known of it.
@@ -52,6 +55,14 @@ pub struct Summary {
     pub cardinality: u32,
     /// Channels per group in the first stage.
     pub width_per_group: u32,
+}
+
+impl Summary {
+    /// Whether this is the architecture.
+    pub fn is(&self, wanted: &Architecture) -> bool {
+        let Architecture { blocks, cardinality, width_per_group } = wanted;
+        (&self.blocks, self.cardinality, self.width_per_group) == (blocks, *cardinality, *width_per_group)
+    }
 }
 
 impl std::fmt::Display for Summary {

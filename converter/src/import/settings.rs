@@ -87,8 +87,8 @@ pub struct Resolved {
 }
 
 /// mmpretrain's ImageNet normalisation.
-const IMAGENET_MEAN: [f32; 3] = [123.675, 116.28, 103.53];
-const IMAGENET_STD: [f32; 3] = [58.395, 57.12, 57.375];
+pub(super) const IMAGENET_MEAN: [f32; 3] = [123.675, 116.28, 103.53];
+pub(super) const IMAGENET_STD: [f32; 3] = [58.395, 57.12, 57.375];
 
 impl Settings {
     /// Reads the TOML file beside a checkpoint.

@@ -1,0 +1,183 @@
+//! ResNeXts by name: what a name says of a network, before there are weights.
+//!
+//! The template is table 1 of Xie et al. 2017 ("Aggregated Residual Transformations for Deep Neural Networks",
+//! arXiv:1611.05431); ResNet (He et al. 2016) is its case of one group, wide ResNet (Zagoruyko & Komodakis 2016) of one
+//! wide group.
+
+use std::fmt;
+use std::str::FromStr;
+
+use cardinal_format::{Shape, Window};
+
+use crate::graph::{Conv, Graph, Layer, Linear, Op, Source};
+
+/// A member of the family: bottleneck blocks in four stages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Architecture {
+    /// Blocks per stage.
+    pub blocks: Vec<usize>,
+    /// Groups of the 3×3 convolutions.
+    pub cardinality: u32,
+    /// Channels per group in the first stage; they double from stage to stage.
+    pub width_per_group: u32,
+}
+
+/// Blocks per stage by depth: the stem, three convolutions a block, the classifier.
+const DEPTHS: [(u32, [usize; 4]); 7] = [
+    (14, [1, 1, 1, 1]),
+    (26, [2, 2, 2, 2]),
+    (38, [3, 3, 3, 3]),
+    (50, [3, 4, 6, 3]),
+    (101, [3, 4, 23, 3]),
+    (152, [3, 8, 36, 3]),
+    (200, [3, 24, 36, 3]),
+];
+
+impl Architecture {
+    /// Depth as the paper counts it.
+    pub fn depth(&self) -> usize {
+        2 + 3 * self.blocks.iter().sum::<usize>()
+    }
+
+    /// The network with weights of zero, for its shapes and costs.
+    pub fn graph(&self, input: [u32; 2], classes: usize) -> Graph {
+        let image = Shape { height: input[0], width: input[1], channels: 3 };
+        let mut layers: Vec<Layer> = Vec::new();
+        let mut push = |name: String, input, op| {
+            layers.push(Layer { origin: name.clone(), name, input, op });
+            Source::Layer(layers.len() - 1)
+        };
+        let conv = |from: u32, to: u32, kernel: u8, stride: u8, groups: u32, residual, relu| {
+            let padding = [kernel / 2; 4];
+            let in_per_group = from / groups;
+            let taps = usize::from(kernel) * usize::from(kernel);
+            Op::Conv(Conv {
+                weights: vec![0.0; to as usize * in_per_group as usize * taps],
+                bias: vec![0.0; to as usize],
+                in_per_group,
+                window: Window { kernel: [kernel; 2], stride: [stride; 2], padding },
+                groups,
+                residual,
+                relu,
+            })
+        };
+        let mut x = push("conv1".into(), Source::Image, conv(3, 64, 7, 2, 1, None, true));
+        let pool = Window { kernel: [3; 2], stride: [2; 2], padding: [1; 4] };
+        x = push("maxpool".into(), x, Op::MaxPool(pool));
+        let mut channels = 64;
+        for (stage, &blocks) in self.blocks.iter().enumerate() {
+            let (inner, outer) = ((self.cardinality * self.width_per_group) << stage, 256 << stage);
+            for block in 0..blocks {
+                let name = |part: &str| format!("layer{}.{block}.{part}", stage + 1);
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                let a = push(name("conv1"), x, conv(channels, inner, 1, 1, 1, None, true));
+                let a = push(name("conv2"), a, conv(inner, inner, 3, stride, self.cardinality, None, true));
+                let shortcut = if block == 0 {
+                    push(name("downsample"), x, conv(channels, outer, 1, stride, 1, None, false))
+                } else {
+                    x
+                };
+                x = push(name("conv3"), a, conv(inner, outer, 1, 1, 1, Some(shortcut), true));
+                channels = outer;
+            }
+        }
+        x = push("avgpool".into(), x, Op::GlobalAvgPool);
+        let linear = Linear { weights: vec![0.0; classes * channels as usize], bias: vec![0.0; classes] };
+        push("fc".into(), x, Op::Linear(linear));
+        Graph { image, layers }
+    }
+}
+
+impl fmt::Display for Architecture {
+    /// `resnext50-32x4d`, `resnet50`, `wide_resnet50_2`: as the projects that publish them write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let depth = self.depth();
+        match (self.cardinality, self.width_per_group) {
+            (1, 64) => write!(f, "resnet{depth}"),
+            (1, width) if width % 64 == 0 => write!(f, "wide_resnet{depth}_{}", width / 64),
+            (cardinality, width) => write!(f, "resnext{depth}-{cardinality}x{width}d"),
+        }
+    }
+}
+
+/// Names are mmpretrain's (`resnext50-32x4d_8xb32_in1k`), torchvision's (`resnext50_32x4d`) and timm's
+/// (`resnext50_32x4d.a1_in1k`): what follows the architecture is passed over.
+impl FromStr for Architecture {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let unknown = || {
+            let depths: Vec<String> = DEPTHS.iter().map(|(depth, _)| depth.to_string()).collect();
+            format!(
+                "{name:?} is not an architecture of this family: expected resnext<depth>-<cardinality>x<width>d (as \
+                 resnext50-32x4d), resnet<depth> or wide_resnet<depth>_2, with depth {}",
+                depths.join(", ")
+            )
+        };
+        let lower = name.to_ascii_lowercase();
+        let (rest, wide) = match lower.strip_prefix("wide_") {
+            Some(rest) => (rest, true),
+            None => (lower.as_str(), false),
+        };
+        let (rest, grouped) = match (rest.strip_prefix("resnext"), rest.strip_prefix("resnet")) {
+            (Some(rest), _) if !wide => (rest, true),
+            (_, Some(rest)) => (rest, false),
+            _ => return Err(unknown()),
+        };
+        let (depth, rest) = number(rest).ok_or_else(unknown)?;
+        let blocks = DEPTHS.iter().find(|&&(d, _)| d == depth).ok_or_else(unknown)?.1.to_vec();
+        let (cardinality, width_per_group, rest) = if grouped {
+            let (cardinality, rest) = rest.strip_prefix(['-', '_']).and_then(number).ok_or_else(unknown)?;
+            let (width, rest) = rest.strip_prefix('x').and_then(number).ok_or_else(unknown)?;
+            (cardinality, width, rest.strip_prefix('d').ok_or_else(unknown)?)
+        } else if wide {
+            let (factor, rest) = rest.strip_prefix('_').and_then(number).ok_or_else(unknown)?;
+            (1, 64 * factor.min(1000), rest)
+        } else {
+            (1, 64, rest)
+        };
+        let sensible = (1..=1024).contains(&cardinality) && (1..=1024).contains(&width_per_group);
+        // A tag may follow, another architecture may not: resnet50d is not resnet50.
+        if !sensible || !rest.is_empty() && !rest.starts_with(['_', '.']) {
+            return Err(unknown());
+        }
+        Ok(Architecture { blocks, cardinality, width_per_group })
+    }
+}
+
+/// The leading decimal number, and what follows it.
+fn number(text: &str) -> Option<(u32, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, &text[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_three_projects_write_them() {
+        let expected = Architecture { blocks: vec![3, 4, 23, 3], cardinality: 32, width_per_group: 8 };
+        for name in [
+            "resnext101-32x8d_8xb32_in1k",
+            "resnext101_32x8d",
+            "resnext101_32x8d.fb_wsl_ig1b_ft_in1k",
+            "ResNeXt101-32x8d",
+        ] {
+            assert_eq!(name.parse(), Ok(expected.clone()), "{name}");
+        }
+        for name in ["resnext26-8x16d", "resnet50", "wide_resnet50_2"] {
+            assert_eq!(name.parse::<Architecture>().expect("a member").to_string(), name);
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused_with_what_would_do() {
+        for name in
+            ["resnet50d", "resnext50d_32x4d", "resnext51-32x4d", "resnext50-32x", "seresnext50_32x4d", "vgg16", ""]
+        {
+            let error = name.parse::<Architecture>().expect_err(name);
+            assert!(error.contains("resnext<depth>-<cardinality>x<width>d"), "{error}");
+        }
+    }
+}
