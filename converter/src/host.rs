@@ -1,7 +1,10 @@
 //! Running a model where memory can be allocated.
 
+use cardinal_format::Tensor;
 use cardinal_format::layout::ALIGN;
 use cardinal_runtime::{Model, RuntimeError, Session};
+
+use crate::features::Map;
 
 /// The largest arena that the host allocates for a file from anywhere: 2 GiB, a thousand times ResNeXt-50's.
 const MAX_ARENA: usize = 1 << 31;
@@ -30,6 +33,29 @@ impl<'m> Runner<'m> {
         session.image_mut().copy_from_slice(pixels);
         Ok(session.run().to_vec())
     }
+
+    /// Logits of one image, and the output of the op `layer` on the way; empty if there is no such op.
+    pub fn logits_and_map(&mut self, pixels: &[u8], layer: &str) -> Result<(Vec<f32>, Map), RuntimeError> {
+        let mut session = self.session()?;
+        session.image_mut().copy_from_slice(pixels);
+        let mut found = Map::default();
+        let logits = session.run_observed(|step| {
+            if let Some((tensor, codes)) = step.output
+                && step.name == layer
+            {
+                found = map(&tensor, codes);
+            }
+        });
+        Ok((logits.to_vec(), found))
+    }
+}
+
+/// The output of a step as `[channels][height][width]` in real units.
+fn map(tensor: &Tensor, codes: &[i8]) -> Map {
+    let [channels, height, width] =
+        [tensor.shape.channels, tensor.shape.height, tensor.shape.width].map(|side| side as usize);
+    let plane = |c| codes.iter().skip(c).step_by(channels).map(|&code| tensor.qparams.dequantize(code));
+    Map { shape: [channels, height, width], values: (0..channels).flat_map(plane).collect() }
 }
 
 /// Verifies a model for use on the host: as [`Model::new`], and with an arena that can be allocated.

@@ -18,6 +18,7 @@ pub mod convert;
 pub mod embedded;
 mod error;
 pub mod evaluate;
+pub mod features;
 mod float;
 pub mod graph;
 pub mod host;

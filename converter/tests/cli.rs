@@ -128,6 +128,46 @@ fn flags_win_over_the_file_beside() {
 }
 
 #[test]
+fn predict_takes_folders_and_standard_input() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let all = json(&scratch.succeed(&["predict", &model, "images", "images/b/1.png", "--json"]));
+    let all = all["predictions"].as_array().expect("predictions");
+    assert_eq!(all.len(), 21);
+    let file = |i: usize| all[i]["file"].as_str().expect("a name");
+    assert!(file(0).ends_with("a/0.png") && file(5).ends_with("b/1.png"));
+    assert_eq!(all[5]["top"], all[20]["top"]);
+
+    let bytes = std::fs::read(scratch.path("images/b/1.png")).expect("there");
+    let output = scratch.cardinal(&["predict", &model, "-", "--json"]).write_stdin(bytes).assert().success();
+    let piped = json(&String::from_utf8_lossy(&output.get_output().stdout));
+    assert_eq!(piped["predictions"][0]["top"], all[5]["top"]);
+    let output = scratch.cardinal(&["predict", &model, "-"]).write_stdin("no image").assert().failure();
+    assert!(String::from_utf8_lossy(&output.get_output().stderr).contains("standard input"));
+}
+
+#[test]
+fn predict_writes_features() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let header = |name: &str| {
+        let bytes = std::fs::read(scratch.path(name)).expect("written");
+        (String::from_utf8_lossy(&bytes[10..128]).trim_end().to_owned(), bytes.len() - 128)
+    };
+    scratch.succeed(&["predict", &model, "images", "--features"]);
+    let (shape, bytes) = header("features.npy");
+    assert!(shape.contains("'shape': (20, 32)") && bytes == 20 * 32 * 4, "{shape}");
+    scratch.succeed(&["predict", &model, "images/a", "images/b/0.png", "--features", "stage1", "-o", "one.npy"]);
+    let (shape, bytes) = header("one.npy");
+    let sides = json(&scratch.succeed(&["inspect", &model, "--json"]))["layers"][4]["output"].clone();
+    let side = sides[0].as_u64().expect("a height");
+    assert!(shape.contains(&format!("'shape': (5, 16, {side}, {side})")), "{shape}");
+    assert_eq!(bytes as u64, 5 * 16 * side * side * 4);
+    let message = scratch.fail(&["predict", &model, "images", "--features", "stage9", "-o", "nine.npy"]);
+    assert!(message.contains("layer1.0.conv3") && !scratch.path("nine.npy").exists(), "{message}");
+}
+
+#[test]
 fn presets_are_recorded() {
     let scratch = Scratch::new();
     let flags = ["--preset", "timm-a1", "--input", "32x32", "--resize-short", "34"];

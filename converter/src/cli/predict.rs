@@ -1,30 +1,44 @@
 //! `cardinal predict`.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cardinal_converter::Error;
+use cardinal_converter::features::{Features, Map, npy};
 use cardinal_converter::host::{self, Runner, ranking};
-use cardinal_converter::images::{self, prepare};
+use cardinal_converter::images::{self, Dataset, prepare};
+use cardinal_converter::{Error, output};
 use cardinal_runtime::{Model, probability};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{print, print_json, read};
 
 /// Classify images
 ///
-/// Example: cardinal predict resnext50.cardinal cat.jpg boat.png --topk 3
+/// With --features the activation before the classifier (or another) is written as a NumPy array, in real units: one row
+/// per image, in the order of the results.
+///
+/// Examples: cardinal predict resnext50.cardinal cat.jpg photos/ --topk 3
+///           camera-still | cardinal predict resnext50.cardinal -
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// The model
     model: PathBuf,
-    /// Images: jpg, png, webp, bmp, ppm or pgm
+    /// Images (jpg, png, webp, bmp, ppm, pgm), folders of them, or - for one image on standard input
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Classes to show for each image, best first
     #[arg(long, value_name = "K", default_value_t = 5)]
     topk: usize,
+    /// Write activations as well: pooled (if nothing follows), stage1 to stage4, or a layer's name
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "pooled")]
+    features: Option<Features>,
+    /// Where --features go
+    #[arg(short, long, value_name = "FILE", default_value = "features.npy", requires = "features")]
+    output: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,7 +57,7 @@ struct Class {
 
 #[derive(Serialize)]
 struct Prediction {
-    file: PathBuf,
+    file: String,
     #[serde(flatten)]
     best: Class,
     top: Vec<Class>,
@@ -55,40 +69,114 @@ struct Document {
     predictions: Vec<Prediction>,
 }
 
+/// Images decoded at a time: enough for all cores, few enough to be shown as they come.
+const BATCH: usize = 64;
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let bytes = read(&args.model)?;
     let model = host::open(&bytes).map_err(Error::model(&args.model))?;
-    let mut runner = Runner::new(model);
+    let layer = args.features.as_ref().map(|features| features.op(&model)).transpose()?;
+    let shape = model.image();
+    let sources = sources(&args.images, [shape.height, shape.width])?;
+    let items: Vec<(&Source, usize)> = sources.iter().flat_map(|s| (0..s.len()).map(move |i| (s, i))).collect();
+
     let mut code = ExitCode::SUCCESS;
     let mut predictions = Vec::new();
-    for file in &args.images {
-        // One bad image does not keep the others from being classified, but it shows in the exit code.
-        match logits(&mut runner, &model, file) {
-            Ok(logits) => {
-                let ranking = ranking(&logits);
-                let best = class(&model, &logits, ranking.first().copied().unwrap_or(0));
-                let top = ranking.into_iter().take(args.topk).map(|c| class(&model, &logits, c)).collect();
-                predictions.push(Prediction { file: file.clone(), best, top });
-            }
-            Err(error) => {
-                eprintln!("error: {error}");
-                code = ExitCode::FAILURE;
+    let mut maps = Vec::new();
+    for batch in items.chunks(BATCH) {
+        let results = batch.par_iter().map_init(
+            || Runner::new(model),
+            |runner, &(source, index)| {
+                let pixels = source.prepare(index, &model)?;
+                let result = match layer {
+                    Some(layer) => runner.logits_and_map(&pixels, layer),
+                    None => runner.logits(&pixels).map(|logits| (logits, Map::default())),
+                };
+                result.map_err(Error::model("the model"))
+            },
+        );
+        for (&(source, index), result) in batch.iter().zip(results.collect::<Vec<Result<_, Error>>>()) {
+            // One bad image does not keep the others from being classified, but it shows in the exit code.
+            match result {
+                Ok((logits, map)) => {
+                    let ranking = ranking(&logits);
+                    let best = class(&model, &logits, ranking.first().copied().unwrap_or(0));
+                    let top = ranking.into_iter().take(args.topk).map(|c| class(&model, &logits, c)).collect();
+                    let prediction = Prediction { file: source.name(index), best, top };
+                    if layer.is_some() {
+                        maps.push(map);
+                    }
+                    if !args.json {
+                        print(&text(&prediction))?;
+                    }
+                    predictions.push(prediction);
+                }
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    code = ExitCode::FAILURE;
+                }
             }
         }
     }
+    if layer.is_some() {
+        output::write(&args.output, &npy(&maps))?;
+        eprintln!("{}: activations of {} images", args.output.display(), maps.len());
+    }
     if args.json {
         print_json("cardinal.predict/1", &Document { model: args.model.clone(), predictions })?;
-    } else {
-        print(&text(&predictions))?;
     }
     Ok(code)
 }
 
-fn logits(runner: &mut Runner<'_>, model: &Model<'_>, file: &Path) -> Result<Vec<f32>, Error> {
-    let shape = model.image();
-    let name = |cause| images::ImageError::Prepare { name: file.display().to_string(), cause: Box::new(cause) };
-    let pixels = prepare(&images::open(file)?, model.preprocess(), [shape.height, shape.width]).map_err(name)?;
-    runner.logits(&pixels).map_err(Error::model("the model"))
+/// Where images come from, as they were given.
+enum Source {
+    File(PathBuf),
+    Folder(Dataset),
+    StandardInput(Vec<u8>),
+}
+
+/// Opens folders and reads standard input; files are opened when their turn comes.
+fn sources(given: &[PathBuf], input: [u32; 2]) -> Result<Vec<Source>, Error> {
+    let open = |path: &PathBuf| {
+        if path.as_os_str() == "-" {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io("standard input"))?;
+            Ok(Source::StandardInput(bytes))
+        } else if path.is_dir() {
+            Ok(Source::Folder(Dataset::open(path, input)?))
+        } else {
+            Ok(Source::File(path.clone()))
+        }
+    };
+    given.iter().map(open).collect()
+}
+
+impl Source {
+    fn len(&self) -> usize {
+        match self {
+            Source::Folder(images) => images.len(),
+            Source::File(_) | Source::StandardInput(_) => 1,
+        }
+    }
+
+    fn name(&self, index: usize) -> String {
+        match self {
+            Source::Folder(images) => images.name(index),
+            Source::File(path) => path.display().to_string(),
+            Source::StandardInput(_) => "-".into(),
+        }
+    }
+
+    fn prepare(&self, index: usize, model: &Model<'_>) -> Result<Vec<u8>, Error> {
+        let (spec, input) = (model.preprocess(), [model.image().height, model.image().width]);
+        let image = match self {
+            Source::Folder(images) => return Ok(images.prepare(index, spec, input)?),
+            Source::File(path) => images::open(path)?,
+            Source::StandardInput(bytes) => images::decode(bytes, "standard input")?,
+        };
+        let named = |cause| images::ImageError::Prepare { name: self.name(index), cause: Box::new(cause) };
+        Ok(prepare(&image, spec, input).map_err(named)?)
+    }
 }
 
 fn class(model: &Model<'_>, logits: &[f32], class: usize) -> Class {
@@ -96,15 +184,12 @@ fn class(model: &Model<'_>, logits: &[f32], class: usize) -> Class {
     Class { pred_class: model.label(class as u32).map(str::to_owned), pred_label: class, pred_score: score }
 }
 
-fn text(predictions: &[Prediction]) -> String {
-    let mut text = String::new();
-    for prediction in predictions {
-        let _ = writeln!(text, "{}", prediction.file.display());
-        let _ = writeln!(text, "  {:<24}{:<12}pred_score", "pred_class", "pred_label");
-        for class in &prediction.top {
-            let label = class.pred_class.as_deref().unwrap_or("-");
-            let _ = writeln!(text, "  {label:<24}{:<12}{:.4}", class.pred_label, class.pred_score);
-        }
+fn text(prediction: &Prediction) -> String {
+    let mut text = format!("{}\n  {:<24}{:<12}pred_score\n", prediction.file, "pred_class", "pred_label");
+    for class in &prediction.top {
+        let label = class.pred_class.as_deref().unwrap_or("-");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {label:<24}{:<12}{:.4}", class.pred_label, class.pred_score);
     }
     text
 }
