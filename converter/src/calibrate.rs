@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::graph::Graph;
 use crate::images::{Dataset, normalise_chw, spread};
+use crate::import::sha256;
 use crate::progress;
 
 /// How to calibrate.
@@ -37,10 +38,21 @@ pub struct Calibration {
     pub layers: Vec<Option<Calibrated>>,
     /// The float network's logits for each drawn image.
     pub logits: Vec<Vec<f32>>,
+    /// What each drawn image is known by afterwards, ascending: see [`image_digest`].
+    pub digests: Vec<String>,
 }
 
-/// Observers of the layers, and logits of one thread's share of the images.
-type Share = (Vec<Observer>, Vec<(usize, Vec<f32>)>);
+/// Characters of an [`image_digest`].
+pub const DIGEST_LEN: usize = 10;
+
+/// The first five bytes of the SHA-256 of an image's pixels as the network reads them, in hexadecimal: enough to tell an
+/// image from millions of others.
+pub fn image_digest(pixels: &[u8]) -> String {
+    sha256(&[pixels])[..DIGEST_LEN].to_owned()
+}
+
+/// Observers of the layers, and index, logits and digest of one thread's share of the images.
+type Share = (Vec<Observer>, Vec<(usize, Vec<f32>, String)>);
 
 /// Runs the graph over the images. Memory does not grow with their number (but for their logits), and the result does
 /// not depend on the number of threads.
@@ -61,7 +73,7 @@ pub fn calibrate(graph: &Graph, spec: &Preprocess, images: &Dataset, options: Op
         let pixels = images.prepare(index, spec, input)?;
         let result =
             model.run_observed(&normalise_chw(&pixels, spec, input), |i, values| observers[i].observe(values))?;
-        logits.push((index, result));
+        logits.push((index, result, image_digest(&pixels)));
         bar.inc(1);
         Ok((observers, logits))
     };
@@ -72,13 +84,15 @@ pub fn calibrate(graph: &Graph, spec: &Preprocess, images: &Dataset, options: Op
     };
     let (observers, mut logits) = drawn.par_iter().try_fold(nothing, show).try_reduce(nothing, merge)?;
     bar.finish_and_clear();
-    logits.sort_unstable_by_key(|&(index, _)| index);
+    logits.sort_unstable_by_key(|&(index, ..)| index);
 
     let mut layers = vec![None; graph.layers.len()];
     for (&layer, observer) in observed.iter().zip(&observers) {
         let fail = |cause| Error::Quantize { layer: graph.layers[layer].name.clone(), cause };
         layers[layer] = Some(observer.qparams(options.method).map_err(fail)?);
     }
-    let logits = logits.into_iter().map(|(_, logits)| logits).collect();
-    Ok(Calibration { options, drawn, layers, logits })
+    let mut digests: Vec<String> = logits.iter().map(|(.., digest)| digest.clone()).collect();
+    digests.sort_unstable();
+    let logits = logits.into_iter().map(|(_, logits, _)| logits).collect();
+    Ok(Calibration { options, drawn, layers, logits, digests })
 }

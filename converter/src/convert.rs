@@ -6,7 +6,7 @@ use cardinal_format::{Op, Preprocess, Tensor, TensorId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::{Calibration, Options, calibrate};
+use crate::calibrate::{Calibration, DIGEST_LEN, Options, calibrate};
 use crate::evaluate::Comparison;
 use crate::graph::Graph;
 use crate::host::{Runner, open};
@@ -28,6 +28,16 @@ pub struct Provenance {
     pub settings: Settings,
     /// How scales were found.
     pub calibration: CalibrationRecord,
+    /// What the images used for it are known by ([`image_digest`](crate::calibrate::image_digest)), one after the other.
+    #[serde(default)]
+    pub calibration_images: String,
+}
+
+impl Provenance {
+    /// What the images used for calibration are known by.
+    pub fn calibration_images(&self) -> impl Iterator<Item = &str> {
+        self.calibration_images.as_bytes().chunks(DIGEST_LEN).filter_map(|digest| std::str::from_utf8(digest).ok())
+    }
 }
 
 /// How scales were found.
@@ -134,6 +144,7 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
         source: imported.source.clone(),
         settings: Settings { labels: None, ..imported.settings.clone() },
         calibration: record.clone(),
+        calibration_images: calibration.digests.concat(),
     };
     let provenance = serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();

@@ -103,7 +103,8 @@ pub(crate) fn untrained(graph: &Graph) -> Result<(Vec<u8>, usize), Error> {
     let calibrated = observer.qparams(Method::MinMax).map_err(fail)?;
     let mut layers = vec![None; graph.layers.len()];
     graph.observed().into_iter().for_each(|layer| layers[layer] = Some(calibrated));
-    let calibration = Calibration { options: Options::default(), drawn: Vec::new(), layers, logits: Vec::new() };
+    let (drawn, logits, digests) = (Vec::new(), Vec::new(), Vec::new());
+    let calibration = Calibration { options: Options::default(), drawn, layers, logits, digests };
     let ones = [1.0, 1.0, 1.0, 0.0];
     let preprocess =
         Preprocess { colour: Colour::Rgb, resize: Resize::Exact, filter: Filter::Bilinear, mean: ones, std: ones };

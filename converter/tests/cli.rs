@@ -102,7 +102,15 @@ fn convert_inspect_predict_eval() {
     assert!((0.2..=1.0).contains(&score), "the best of five classes has {score}");
     assert!(scratch.succeed(&["predict", "out.cardinal", "images/a/0.png"]).contains("pred_score"));
 
-    let scored = json(&scratch.succeed(&["eval", "out.cardinal", "images", "--float", "tiny.pth", "--json"]));
+    let scored = json(&scratch.succeed(&[
+        "eval",
+        "out.cardinal",
+        "images",
+        "--float",
+        "tiny.pth",
+        "--json",
+        "--allow-calibration-images",
+    ]));
     assert_eq!(scored["images"], 20);
     assert_eq!(scored["int8"]["top5"], 1.0);
     assert!(scored["float"]["logit_sqnr_db"].as_f64().expect("a number") > 10.0);
@@ -125,6 +133,56 @@ fn flags_win_over_the_file_beside() {
     scratch.succeed(&["convert", "tiny.pth", "--calib", "images", "--labels", "v,w,x,y,z"]);
     let inspected = json(&scratch.succeed(&["inspect", "tiny.cardinal", "--json"]));
     assert_eq!(inspected["labels"][4], "z");
+}
+
+#[test]
+fn shards_and_a_cut_run_add_up_exactly() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let eval = |more: &[&str]| {
+        let command = ["eval", &model, "images", "--float", "tiny.pth", "--allow-calibration-images", "--json"];
+        let mut result = json(&scratch.succeed(&[&command, more].concat()));
+        // Times differ from run to run.
+        (result["int8_ms"], result["float"]["ms"]) = (0.into(), 0.into());
+        result
+    };
+    let whole = eval(&[]);
+    assert_eq!(whole["per_class"][3]["label"], "d");
+    assert_eq!(whole["per_class"][3]["images"], 4);
+    assert_eq!(whole["confusion"].as_array().map(Vec::len), Some(5));
+    let part = eval(&["--shard", "1/3", "--log", "1.jsonl"]);
+    assert_eq!(part["images"], 7);
+    eval(&["--shard", "0/3", "--log", "0.jsonl"]);
+    let message = scratch.fail(&["merge", "0.jsonl", "1.jsonl"]);
+    assert!(message.contains("6 of 20 images are in no log, the first of them image 2"), "{message}");
+
+    // Cut in the middle of a line, as by a crash.
+    eval(&["--shard", "2/3", "--log", "2.jsonl"]);
+    let log = std::fs::read_to_string(scratch.path("2.jsonl")).expect("written");
+    std::fs::write(scratch.path("2.jsonl"), &log[..log.len() - 40]).expect("cut");
+    assert!(scratch.fail(&["merge", "0.jsonl", "1.jsonl", "2.jsonl"]).contains("1 of 20 images"));
+    eval(&["--shard", "2/3", "--log", "2.jsonl"]);
+    let mut merged = json(&scratch.succeed(&["merge", "2.jsonl", "0.jsonl", "1.jsonl", "--json"]));
+    (merged["int8_ms"], merged["float"]["ms"], merged["model"]) = (0.into(), 0.into(), whole["model"].clone());
+    assert_eq!(merged, whole);
+    assert!(scratch.succeed(&["merge", "0.jsonl", "1.jsonl", "2.jsonl", "--per-class"]).contains("taken by the int8"));
+
+    scratch.succeed(&["convert", "tiny.pth", "--calib", "images", "--method", "min-max", "-o", "other.cardinal"]);
+    let message = scratch.fail(&["eval", "other.cardinal", "images", "--log", "0.jsonl"]);
+    assert!(message.contains("0.jsonl: holds the evaluation of another model"), "{message}");
+}
+
+#[test]
+fn images_by_a_list() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    std::fs::write(scratch.path("val.txt"), "a/0.png 0\nc/1.png 2\n").expect("written");
+    let flags = ["--annotations", "val.txt", "--allow-calibration-images"];
+    let result = json(&scratch.succeed(&[&["eval", &model, "images", "--json"], &flags[..]].concat()));
+    assert_eq!((&result["images"], &result["per_class"][1]["class"]), (&2.into(), &2.into()));
+    std::fs::write(scratch.path("val.txt"), "a/0.png 5\n").expect("written");
+    let message = scratch.fail(&[&["eval", &model, "images"], &flags[..]].concat());
+    assert!(message.contains("class 5, but the model's 5 classes are numbered from 0"), "{message}");
 }
 
 #[test]
@@ -270,6 +328,12 @@ fn bad_inputs() {
         (&["predict", "damaged.cardinal", "images/a/0.png"], "CRC-32"),
         (&["eval", "cut.cardinal", "images"], "cut off"),
         (&["eval", "tiny.cardinal", "nothing"], "no images"),
+        (&["eval", "tiny.cardinal", "images"], "was calibrated with this image"),
+        (&["eval", "tiny.cardinal", "images", "--annotations", "missing.txt"], "missing.txt"),
+        (&["eval", "tiny.cardinal", "images", "--log", "x.jsonl", "--shard", "3/3"], "0 to N-1"),
+        (&["eval", "tiny.cardinal", "images", "--log", "text.onnx"], "text.onnx"),
+        (&["merge", "missing.jsonl"], "missing.jsonl"),
+        (&["merge", "tiny.toml"], "tiny.toml: line 1"),
         (&["eval", "tiny.cardinal", "images/a"], "no classes"),
         (&["eval", "tiny.cardinal", "spoiled"], "broken.png"),
         (&["convert", "tiny.pth", "--calib", "spoiled", "-o", "other.cardinal"], "broken.png"),

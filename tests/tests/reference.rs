@@ -106,7 +106,8 @@ fn every_layer_says_what_pytorch_recorded() {
         let tensors = Recording::open(&row);
         let mut ours: Vec<&str> = graph.layers.iter().map(|layer| layer.name.as_str()).collect();
         let mut theirs = tensors.layers();
-        (ours.sort_unstable(), theirs.sort_unstable());
+        ours.sort_unstable();
+        theirs.sort_unstable();
         assert_eq!(ours, theirs, "{name}");
 
         let Some([_, test]) = images(&name) else { continue };

@@ -1,23 +1,26 @@
 //! `cardinal eval`.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cardinal_converter::convert::Provenance;
-use cardinal_converter::evaluate::{Evaluation, evaluate};
+use cardinal_converter::evaluate::{Evaluation, Evaluator, Header, Log, Outcome, labels, summarise};
 use cardinal_converter::images::Dataset;
-use cardinal_converter::import::Imported;
+use cardinal_converter::import::{Imported, sha256};
 use cardinal_converter::{Error, host, import};
 use cardinal_runtime::Model;
 use serde::Serialize;
 
 use super::{bytes, percent, print, print_json, read};
 
-/// Measure accuracy on a labelled folder
+/// Measure accuracy on labelled images
 ///
 /// The folder has a subfolder per class, or mosaics named `<label>_<name>.png` (one a class, tiles of the model's input
-/// size). With --float the checkpoint runs beside the model, on the same pixels, in float32.
+/// size), or any images that --annotations lists. With --float the checkpoint runs beside the model, on the same pixels,
+/// in float32. With --log a run that was cut goes on where it was, and the parts of one evaluation (--shard) can run on
+/// many machines: `cardinal merge` adds them up exactly.
 ///
 /// Example: cardinal eval resnext50.cardinal imagenet/val --float resnext50_32x4d.pth
 #[derive(clap::Args)]
@@ -26,39 +29,108 @@ pub(super) struct Args {
     model: PathBuf,
     /// The labelled images
     images: PathBuf,
+    /// Which images, and their classes: a file and a class number a line, as mmpretrain's val.txt
+    #[arg(long, value_name = "FILE")]
+    annotations: Option<PathBuf>,
     /// The checkpoint that the model was made from, to compare with
     #[arg(long, value_name = "CHECKPOINT")]
     float: Option<PathBuf>,
+    /// Keep each image's result in this file (JSON lines), and go on with what it has
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Evaluate a part of the images: shard I of N, I from 0 to N-1
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "log")]
+    shard: Option<(usize, usize)>,
+    /// Show every class, and of up to 20 classes which was taken for which
+    #[arg(long)]
+    per_class: bool,
+    /// Let images count that the model was calibrated with
+    #[arg(long)]
+    allow_calibration_images: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Serialize)]
-struct Document {
-    model: PathBuf,
-    file_bytes: usize,
+pub(super) struct Document {
+    /// The model, as it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<PathBuf>,
+    /// Its size.
+    pub(super) file_bytes: usize,
+    /// The result.
     #[serde(flatten)]
-    evaluation: Evaluation,
+    pub(super) evaluation: Evaluation,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let bytes = read(&args.model)?;
     let model = host::open(&bytes).map_err(Error::model(&args.model))?;
     let shape = model.image();
-    let images = Dataset::open(&args.images, [shape.height, shape.width])?;
-    let float = match &args.float {
-        Some(checkpoint) => Some(float_network(args, checkpoint, &model)?.graph.float_model()?),
-        None => None,
+    let images = match &args.annotations {
+        Some(list) => Dataset::annotated(&args.images, list)?,
+        None => Dataset::open(&args.images, [shape.height, shape.width])?,
     };
-    let evaluation = evaluate(model, &images, float.as_ref())?;
-    if args.json {
-        let model = args.model.clone();
-        print_json("cardinal.eval/1", &Document { model, file_bytes: bytes.len(), evaluation })?;
+    let float = args.float.as_ref().map(|checkpoint| float_network(args, checkpoint, &model)).transpose()?;
+    let network = float.as_ref().map(|float| float.graph.float_model()).transpose()?;
+    let header = Header {
+        schema: "cardinal.eval-log/1".into(),
+        model_sha256: sha256(&[&bytes]),
+        float_sha256: float.as_ref().map(|float| float.source.sha256.clone()),
+        images_sha256: identity(&images, &args.images),
+        images: images.len(),
+        classes: model.classes(),
+        labels: labels(&model),
+        file_bytes: bytes.len(),
+    };
+    let (mut log, mut outcomes) = match &args.log {
+        Some(path) => Log::open(path, &header).map(|(log, outcomes)| (Some(log), outcomes))?,
+        None => (None, Vec::new()),
+    };
+    if !outcomes.is_empty() {
+        eprintln!("going on after {} images", outcomes.len());
+    }
+    let done: HashSet<usize> = outcomes.iter().map(|outcome| outcome.index).collect();
+    let (shard, shards) = args.shard.unwrap_or((0, 1));
+    let mine = |index: &usize| index % shards == shard && !done.contains(index);
+    let indices: Vec<usize> = (0..images.len()).filter(mine).collect();
+    let allow_calibration_images = args.allow_calibration_images;
+    let evaluator = Evaluator { model, images: &images, float: network.as_ref(), allow_calibration_images };
+    let keep = |batch: &[Outcome]| log.as_mut().map_or(Ok(()), |log| log.add(batch));
+    outcomes.extend(evaluator.run(&indices, keep)?);
+    let evaluation = summarise(&outcomes, model.classes(), &header.labels);
+    show(Document { model: Some(args.model.clone()), file_bytes: bytes.len(), evaluation }, args.per_class, args.json)
+}
+
+/// Prints an evaluation, also of `cardinal merge`.
+pub(super) fn show(document: Document, per_class: bool, json: bool) -> Result<ExitCode, Error> {
+    if json {
+        print_json("cardinal.eval/1", &document)?;
     } else {
-        print(&text(bytes.len(), &evaluation))?;
+        let mut text = text(document.file_bytes, &document.evaluation);
+        if per_class {
+            text += &classes(&document.evaluation);
+        }
+        print(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// SHA-256 over names and labels; names are below the folder, which may lie elsewhere on another machine.
+fn identity(images: &Dataset, folder: &Path) -> String {
+    let line = |index: usize| {
+        let name = images.name(index);
+        let name = Path::new(&name).strip_prefix(folder).unwrap_or(Path::new(&name));
+        format!("{}\0{:?}\n", name.display(), images.label(index))
+    };
+    sha256(&[(0..images.len()).map(line).collect::<String>().as_bytes()])
+}
+
+/// "2/8".
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    parsed.filter(|(i, n)| i < n).ok_or_else(|| "expected I/N with I from 0 to N-1, as 0/4".into())
 }
 
 /// Reads the checkpoint as it was read for the model, which must have the same input and classes.
@@ -105,7 +177,31 @@ pub(super) fn text(file_bytes: usize, evaluation: &Evaluation) -> String {
         row("agreement", percent(float.agreement), String::new());
         row("logit SQNR", format!("{:.1} dB", float.logit_sqnr_db), String::new());
     }
-    let _ =
-        writeln!(text, "{} images, {:.1} images/s with everything", evaluation.images, evaluation.images_per_second);
+    let _ = writeln!(text, "{} images", evaluation.images);
+    text
+}
+
+/// Each class's row, and of few classes which was taken for which.
+fn classes(evaluation: &Evaluation) -> String {
+    let mut text = format!("\n{:<28}{:>8}{:>12}{:>12}\n", "class", "images", "int8", "float32");
+    let name = |class: usize| {
+        let row = evaluation.per_class.iter().find(|row| row.class == class);
+        row.and_then(|row| row.label.clone()).unwrap_or_else(|| class.to_string())
+    };
+    for row in &evaluation.per_class {
+        let float = row.float_top1.map_or(String::new(), percent);
+        let _ = writeln!(text, "{:<28}{:>8}{:>12}{float:>12}", name(row.class), row.images, percent(row.top1));
+    }
+    if let Some(confusion) = evaluation.confusion.as_ref().filter(|confusion| confusion.len() <= 20) {
+        text += "\nlabelled (row), taken by the int8 model for (column)\n";
+        let _ = write!(text, "{:<16}", "");
+        (0..confusion.len()).for_each(|class| _ = write!(text, "{class:>6}"));
+        for (class, row) in confusion.iter().enumerate() {
+            let label: String = name(class).chars().take(11).collect();
+            let _ = write!(text, "\n{class:>3} {label:<12}");
+            row.iter().for_each(|count| _ = write!(text, "{count:>6}"));
+        }
+        text += "\n";
+    }
     text
 }

@@ -143,7 +143,9 @@ fn text(document: &Document) -> String {
     let _ = writeln!(text, "input       {height}×{width}×{channels}: {}", document.preprocess);
     let _ = writeln!(text, "classes     {} {}", document.classes, shorten(&document.labels));
     let _ = writeln!(text, "cost        {:.1} M multiply-adds an image", document.multiply_adds as f64 / 1e6);
-    for (key, value) in document.provenance.as_object().into_iter().flatten() {
+    // What calibration images are known by is for machines.
+    let shown = document.provenance.as_object().into_iter().flatten().filter(|(key, _)| *key != "calibration_images");
+    for (key, value) in shown {
         let _ = writeln!(text, "{key:<12}{value}");
     }
     let _ = writeln!(

@@ -4,6 +4,7 @@ mod convert;
 mod demo;
 mod eval;
 mod inspect;
+mod merge;
 mod models;
 mod predict;
 mod settings;
@@ -37,6 +38,7 @@ enum Command {
     Models(models::Args),
     Predict(predict::Args),
     Eval(eval::Args),
+    Merge(merge::Args),
     Demo(demo::Args),
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Models(args) => models::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {

@@ -59,6 +59,29 @@ impl Dataset {
         }
     }
 
+    /// The images that a list names, below `dir`: a file and its class number a line, as mmpretrain's `val.txt`. The
+    /// classes have numbers only.
+    ///
+    /// # Errors
+    /// The list cannot be read, a line is something else, or there is no line.
+    pub fn annotated(dir: &Path, list: &Path) -> Result<Self, ImageError> {
+        let text = std::fs::read_to_string(list).map_err(ImageError::io(list))?;
+        let mut dataset = Self::with_classes(0);
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let parsed = line.trim().rsplit_once(char::is_whitespace);
+            let Some((file, label)) = parsed.and_then(|(file, label)| Some((file.trim_end(), label.parse().ok()?)))
+            else {
+                return Err(ImageError::List { path: list.into(), line: number + 1, text: line.into() });
+            };
+            dataset.items.push(Item::File(dir.join(file)));
+            dataset.labels.push(Some(label));
+        }
+        if dataset.items.is_empty() {
+            return Err(ImageError::NoImages { path: list.into() });
+        }
+        Ok(dataset)
+    }
+
     /// A dataset of mosaics in memory: class names, each with the bytes of a PNG or WebP file, label 0 first.
     ///
     /// # Errors
@@ -245,6 +268,23 @@ mod tests {
         let first = [0, 1, 2].map(|i| dataset.load(i).unwrap().as_bytes()[0]);
         assert_eq!(first, [2, 1, 0]);
         assert_eq!(dataset.name(1), dir.path().join("ant/a.PNG").display().to_string());
+    }
+
+    #[test]
+    fn listed_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("val.txt");
+        fs::write(&list, "sub/a b.JPEG 65\n\nc.png\t0\n").unwrap();
+        let dataset = Dataset::annotated(dir.path(), &list).unwrap();
+        assert_eq!(dataset.labels(), [Some(65), Some(0)]);
+        assert_eq!(dataset.name(0), dir.path().join("sub/a b.JPEG").display().to_string());
+        for text in ["a.png\n", "a.png x\n", "a.png -1\n"] {
+            fs::write(&list, format!("b.png 1\n{text}")).unwrap();
+            let error = Dataset::annotated(dir.path(), &list).unwrap_err().to_string();
+            assert!(error.contains("val.txt: line 2: "), "{error}");
+        }
+        fs::write(&list, "\n").unwrap();
+        assert!(Dataset::annotated(dir.path(), &list).is_err());
     }
 
     #[test]

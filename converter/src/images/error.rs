@@ -41,6 +41,16 @@ pub enum ImageError {
         /// What the rest of the folder is.
         beside: &'static str,
     },
+    /// A line of a list of files and classes.
+    #[error("{}: line {line}: {text:?}: expected a file and its class number, as `ILSVRC2012_val_00000001.JPEG 65`", path.display())]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What it says.
+        text: String,
+    },
     /// The labels of the mosaics in a folder are not 0, 1, 2… each once.
     #[error(
         "{}: its mosaics must be numbered 0_name, 1_name… without gap or repetition, but number {label} is {problem}; \

@@ -1,0 +1,207 @@
+//! Accuracy of a model over labelled images, and of the float network beside it.
+
+mod log;
+mod outcome;
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use cardinal_calib::Sqnr;
+use cardinal_runtime::Model;
+use cardinal_tract::FloatModel;
+use rayon::prelude::*;
+
+pub use self::log::{Header, Log, merge};
+pub use self::outcome::{Beside, ClassScore, Evaluation, FloatComparison, Guess, Outcome, Score, summarise};
+use crate::calibrate::image_digest;
+use crate::convert::Provenance;
+use crate::host::{Runner, ranking};
+use crate::images::{Dataset, normalise_chw};
+use crate::labels::{imagenet_1k, imagenet_1k_class};
+use crate::{Error, progress};
+
+/// int8 logits beside the float network's, image by image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Comparison {
+    images: usize,
+    agreeing: usize,
+    sqnr: Sqnr,
+}
+
+impl Comparison {
+    /// Adds an image: both networks' logits.
+    pub fn add(&mut self, float: &[f32], int8: &[f32]) {
+        self.images += 1;
+        self.agreeing += usize::from(ranking(float).first() == ranking(int8).first());
+        self.sqnr.observe(float, int8);
+    }
+
+    /// Share of images with the same best class.
+    pub fn agreement(&self) -> f64 {
+        self.agreeing as f64 / self.images.max(1) as f64
+    }
+
+    /// Signal-to-quantization-noise ratio of the int8 logits, dB.
+    pub fn sqnr_db(&self) -> f64 {
+        self.sqnr.db()
+    }
+}
+
+/// Which class of the model each label of the data set is: the label itself if it came from a list, else by the folder's
+/// name, or by WordNet identifier if the model's labels are ImageNet-1k's; else by order.
+///
+/// # Errors
+/// Classes that cannot be matched.
+pub fn match_classes(model: &Model<'_>, images: &Dataset) -> Result<Vec<usize>, Error> {
+    let classes = images.classes();
+    if classes.is_empty() {
+        let labels: Option<Vec<usize>> = images.labels().iter().copied().collect();
+        return match labels.map(|labels| labels.into_iter().max().unwrap_or(0)) {
+            Some(label) if label < model.classes() => Ok((0..model.classes()).collect()),
+            Some(label) => Err(Error::Usage(format!(
+                "the list has class {label}, but the model's {} classes are numbered from 0",
+                model.classes()
+            ))),
+            None => Err(Error::Usage(
+                "the folder has no classes: expected class/image files, or mosaics named <label>_<name>.png, or a list \
+                 of files and classes (--annotations)"
+                    .into(),
+            )),
+        };
+    }
+    let labels: Vec<&str> = model.file().labels().collect();
+    let imagenet = labels.len() == 1000 && labels.iter().zip(imagenet_1k()).all(|(&label, (_, name))| label == name);
+    let find = |class: &String| {
+        labels.iter().position(|label| label == class).or_else(|| imagenet_1k_class(class).filter(|_| imagenet))
+    };
+    let by_name: Option<Vec<usize>> = classes.iter().map(find).collect();
+    match by_name {
+        Some(matched) => Ok(matched),
+        None if classes.len() == model.classes() => Ok((0..classes.len()).collect()),
+        None => {
+            let unknown = classes.iter().find(|c| !labels.contains(&c.as_str())).map_or("", String::as_str);
+            Err(Error::Usage(format!(
+                "the folder has {} classes, the model {}, and class {unknown:?} is not a label of the model",
+                classes.len(),
+                model.classes()
+            )))
+        }
+    }
+}
+
+/// Images whose results are kept together: if the run is cut, at most these are lost.
+const BATCH: usize = 256;
+
+/// An evaluation to be run: a model, labelled images, and what else is wanted.
+pub struct Evaluator<'a> {
+    /// The model.
+    pub model: Model<'a>,
+    /// The images.
+    pub images: &'a Dataset,
+    /// The float network, to run beside.
+    pub float: Option<&'a FloatModel>,
+    /// Whether images that the model was calibrated with may count.
+    pub allow_calibration_images: bool,
+}
+
+impl Evaluator<'_> {
+    /// Runs over the images of these indices; `keep` gets each batch of outcomes as it is there.
+    ///
+    /// # Errors
+    /// Classes that cannot be matched, an image that cannot be read or was used to calibrate, what `keep` says.
+    pub fn run(
+        &self,
+        indices: &[usize],
+        mut keep: impl FnMut(&[Outcome]) -> Result<(), Error>,
+    ) -> Result<Vec<Outcome>, Error> {
+        let (model, images) = (self.model, self.images);
+        let classes = match_classes(&model, images)?;
+        let provenance = serde_json::from_str::<Provenance>(model.file().provenance()).ok();
+        let provenance = provenance.filter(|_| !self.allow_calibration_images);
+        let calibration: HashSet<&str> = provenance.iter().flat_map(Provenance::calibration_images).collect();
+        let (spec, shape) = (*model.preprocess(), model.image());
+        let input = [shape.height, shape.width];
+        let bar = progress::bar(indices.len(), "evaluating");
+        let one = |runner: &mut Runner<'_>, &index: &usize| -> Result<Outcome, Error> {
+            let pixels = images.prepare(index, &spec, input)?;
+            if !calibration.is_empty() && calibration.contains(image_digest(&pixels).as_str()) {
+                return Err(Error::Usage(format!(
+                    "{}: the model was calibrated with this image, so it proves little: evaluate other images, or say \
+                     --allow-calibration-images",
+                    images.name(index)
+                )));
+            }
+            let label = images.label(index).and_then(|label| classes.get(label)).copied();
+            let class = label.ok_or_else(|| Error::Usage(format!("{}: has no class", images.name(index))))?;
+            let started = Instant::now();
+            let logits = runner.logits(&pixels).map_err(Error::model("the model"))?;
+            let int8 = Guess::new(&logits, class, started.elapsed().as_secs_f64());
+            let float = match self.float {
+                Some(float) => {
+                    let normalised = normalise_chw(&pixels, &spec, input);
+                    let started = Instant::now();
+                    let reference = float.run(&normalised)?;
+                    let seconds = started.elapsed().as_secs_f64();
+                    let mut sqnr = Sqnr::default();
+                    sqnr.observe(&reference, &logits);
+                    let guess = Guess::new(&reference, class, seconds);
+                    Some(Beside { guess, signal: sqnr.signal, noise: sqnr.noise })
+                }
+                None => None,
+            };
+            bar.inc(1);
+            Ok(Outcome { index, class, int8, float })
+        };
+        let mut outcomes = Vec::with_capacity(indices.len());
+        for batch in indices.chunks(BATCH) {
+            let done = batch.par_iter().map_init(|| Runner::new(model), one).collect::<Result<Vec<_>, _>>()?;
+            keep(&done)?;
+            outcomes.extend(done);
+        }
+        bar.finish_and_clear();
+        Ok(outcomes)
+    }
+}
+
+/// Runs a model over all images, with the float network beside it if one is given.
+///
+/// # Errors
+/// As [`Evaluator::run`].
+pub fn evaluate(model: Model<'_>, images: &Dataset, float: Option<&FloatModel>) -> Result<Evaluation, Error> {
+    let evaluator = Evaluator { model, images, float, allow_calibration_images: false };
+    let indices: Vec<usize> = (0..images.len()).collect();
+    let outcomes = evaluator.run(&indices, |_| Ok(()))?;
+    Ok(summarise(&outcomes, model.classes(), &labels(&model)))
+}
+
+/// The model's labels; none, or one a class.
+pub fn labels(model: &Model<'_>) -> Vec<String> {
+    model.file().labels().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+    use crate::architecture::Architecture;
+    use crate::models::untrained;
+
+    #[test]
+    fn folders_named_by_wordnet_are_imagenet_classes() {
+        let network = Architecture { blocks: vec![1; 4], cardinality: 1, width_per_group: 4 };
+        let (bytes, _) = untrained(&network.graph([32, 32], 1000)).expect("it fits");
+        let model = crate::host::open(&bytes).expect("a valid file");
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["n02123045", "toilet tissue", "n01440764"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a folder");
+            RgbImage::new(2, 2).save(dir.path().join(name).join("a.png")).expect("written");
+        }
+        let images = Dataset::open(dir.path(), [32, 32]).expect("three classes");
+        assert_eq!(match_classes(&model, &images).expect("all known"), [0, 281, 999]);
+        std::fs::rename(dir.path().join("n02123045"), dir.path().join("n00000000")).expect("renamed");
+        let images = Dataset::open(dir.path(), [32, 32]).expect("three classes");
+        let error = match_classes(&model, &images).expect_err("an unknown class").to_string();
+        assert!(error.contains("n00000000"), "{error}");
+    }
+}

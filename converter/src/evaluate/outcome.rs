@@ -1,0 +1,210 @@
+//! What one image showed, and the sum over any set of images.
+
+use cardinal_calib::Sqnr;
+use serde::{Deserialize, Serialize};
+
+use crate::host::ranking;
+
+/// How one network judged an image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guess {
+    /// The class with the greatest logit.
+    pub best: usize,
+    /// How many classes have a greater logit than the true one.
+    pub place: usize,
+    /// Wall time of the network, one thread, seconds.
+    pub seconds: f64,
+}
+
+impl Guess {
+    /// From the logits; a class that the network does not have is in no place.
+    pub fn new(logits: &[f32], class: usize, seconds: f64) -> Self {
+        let ranking = ranking(logits);
+        let place = ranking.iter().position(|&c| c == class).unwrap_or(usize::MAX);
+        Guess { best: ranking.first().copied().unwrap_or(0), place, seconds }
+    }
+}
+
+/// The float network beside, and how far the int8 logits are from its.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Its judgement.
+    #[serde(flatten)]
+    pub guess: Guess,
+    /// Sum of squares of its logits.
+    pub signal: f64,
+    /// Sum of squares of the differences.
+    pub noise: f64,
+}
+
+/// What one image showed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Its number in the data set.
+    pub index: usize,
+    /// The class that it is labelled with, as the model counts.
+    pub class: usize,
+    /// The int8 model.
+    pub int8: Guess,
+    /// The float network, if it ran beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float: Option<Beside>,
+}
+
+/// How many images were recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Score {
+    /// Share whose class is the best guess.
+    pub top1: f64,
+    /// Share whose class is among the five best guesses.
+    pub top5: f64,
+}
+
+impl Score {
+    fn new(guesses: impl Iterator<Item = Guess>) -> Self {
+        let (mut n, mut top1, mut top5) = (0, 0, 0);
+        for guess in guesses {
+            n += 1;
+            top1 += usize::from(guess.place == 0);
+            top5 += usize::from(guess.place < 5);
+        }
+        let share = |hits: usize| hits as f64 / n.max(1) as f64;
+        Score { top1: share(top1), top5: share(top5) }
+    }
+}
+
+/// One class's share of an evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassScore {
+    /// Its number.
+    pub class: usize,
+    /// Its label, if there are labels.
+    pub label: Option<String>,
+    /// Images of it.
+    pub images: usize,
+    /// Share of them that the int8 model recognised.
+    pub top1: f64,
+    /// Share of them that the float network recognised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float_top1: Option<f64>,
+}
+
+/// The float network on the same images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FloatComparison {
+    /// Its accuracy.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Share of images with the same best class.
+    pub agreement: f64,
+    /// Signal-to-quantization-noise ratio of the int8 logits, dB.
+    pub logit_sqnr_db: f64,
+    /// Wall time of one image in tract, one thread, milliseconds.
+    pub ms: f64,
+}
+
+/// An evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Images evaluated.
+    pub images: usize,
+    /// The int8 model.
+    pub int8: Score,
+    /// Wall time of one image in the int8 model, one thread, milliseconds.
+    pub int8_ms: f64,
+    /// The float network, if it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float: Option<FloatComparison>,
+    /// Every class that has images.
+    pub per_class: Vec<ClassScore>,
+    /// Of at most 64 classes: images by labelled class (row) and by the int8 model's best guess (column).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Vec<Vec<usize>>>,
+}
+
+/// Most classes that a confusion matrix is made of.
+const MAX_CONFUSION: usize = 64;
+
+/// Sums up outcomes; they are taken in order of their indices, so the same images give the same bits however they were
+/// divided.
+pub fn summarise(outcomes: &[Outcome], classes: usize, labels: &[String]) -> Evaluation {
+    let mut outcomes = outcomes.to_vec();
+    outcomes.sort_unstable_by_key(|outcome| outcome.index);
+    let n = outcomes.len().max(1) as f64;
+    let beside: Option<Vec<Beside>> = outcomes.iter().map(|outcome| outcome.float).collect();
+    let float = beside.filter(|beside| !beside.is_empty()).map(|beside| {
+        let mut sqnr = Sqnr::default();
+        beside.iter().for_each(|&Beside { signal, noise, .. }| sqnr.merge(&Sqnr { signal, noise }));
+        let agreeing = outcomes.iter().zip(&beside).filter(|(outcome, float)| outcome.int8.best == float.guess.best);
+        FloatComparison {
+            score: Score::new(beside.iter().map(|float| float.guess)),
+            agreement: agreeing.count() as f64 / n,
+            logit_sqnr_db: sqnr.db(),
+            ms: 1e3 * beside.iter().map(|float| float.guess.seconds).sum::<f64>() / n,
+        }
+    });
+    let per_class = (0..classes).filter_map(|class| {
+        let of_class: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.class == class).collect();
+        let hits = |place: &dyn Fn(&Outcome) -> Option<usize>| {
+            of_class.iter().filter(|outcome| place(outcome) == Some(0)).count() as f64 / of_class.len() as f64
+        };
+        (!of_class.is_empty()).then(|| ClassScore {
+            class,
+            label: labels.get(class).cloned(),
+            images: of_class.len(),
+            top1: hits(&|outcome| Some(outcome.int8.place)),
+            float_top1: float.as_ref().map(|_| hits(&|outcome| outcome.float.map(|float| float.guess.place))),
+        })
+    });
+    let confusion = (classes <= MAX_CONFUSION).then(|| {
+        let mut matrix = vec![vec![0; classes]; classes];
+        for outcome in &outcomes {
+            matrix[outcome.class][outcome.int8.best] += 1;
+        }
+        matrix
+    });
+    Evaluation {
+        images: outcomes.len(),
+        int8: Score::new(outcomes.iter().map(|outcome| outcome.int8)),
+        int8_ms: 1e3 * outcomes.iter().map(|outcome| outcome.int8.seconds).sum::<f64>() / n,
+        per_class: per_class.collect(),
+        float,
+        confusion,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(index: usize) -> Outcome {
+        let seconds = 1e-3 / (index + 3) as f64;
+        let int8 = Guess { best: index % 3, place: index % 7, seconds };
+        let (signal, noise) = (1.0 / (index + 1) as f64, 1e-3 / (index + 7) as f64);
+        let guess = Guess { best: index % 2, ..int8 };
+        Outcome { index, class: index % 4, int8, float: Some(Beside { guess, signal, noise }) }
+    }
+
+    #[test]
+    fn order_does_not_matter() {
+        let outcomes: Vec<Outcome> = (0..100).map(outcome).collect();
+        let mut mixed: Vec<Outcome> = (0..100).map(|i| outcome(i * 37 % 100)).collect();
+        let whole = summarise(&outcomes, 4, &[]);
+        assert_eq!(summarise(&mixed, 4, &[]), whole);
+        mixed.pop();
+        assert_ne!(summarise(&mixed, 4, &[]), whole);
+    }
+
+    #[test]
+    fn counts() {
+        let outcomes: Vec<Outcome> = (0..28).map(outcome).collect();
+        let labels = ["a", "b", "c", "d"].map(str::to_owned);
+        let sum = summarise(&outcomes, 4, &labels);
+        assert_eq!((sum.images, sum.int8.top1, sum.int8.top5), (28, 1.0 / 7.0, 5.0 / 7.0));
+        let first = &sum.per_class[0];
+        assert_eq!((first.class, first.label.as_deref(), first.images), (0, Some("a"), 7));
+        let confusion = sum.confusion.expect("four classes");
+        assert_eq!(confusion.iter().flatten().sum::<usize>(), 28);
+        assert_eq!(confusion[0], [3, 2, 2, 0]);
+    }
+}
