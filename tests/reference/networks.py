@@ -54,6 +54,18 @@ def bottlenecks(blocks: tuple[int, ...], cardinality: int, width: int, classes: 
     )  # fmt: skip
 
 
+CIFAR10 = {
+    "corpus": "cifar10",
+    "data": datasets.cifar10,
+    "recorded": datasets.cifar10_test,
+    "epochs": 40,
+    "batch": 128,
+    "max_lr": 0.15,
+    "crop": Shift(4),
+    "resize_short": 32,
+    "kept": True,
+}
+
 RECIPES = {
     # Comes with Cardinal: trained before weights were rounded to float16.
     "fmnist": Recipe(
@@ -78,36 +90,20 @@ RECIPES = {
     # looked at once, in full, for a tenth more work.
     "cifar10-resnext20": Recipe(
         name="cifar10-resnext20",
-        corpus="cifar10",
-        data=datasets.cifar10,
-        recorded=datasets.cifar10_test,
+        **CIFAR10,
         shape=Shape(
             colours=3, classes=10, stem_width=32, stem_stride=1, blocks=(2, 2, 2),
             inner=(64, 128, 256), outer=(128, 256, 512), strides=(2, 2, 2), cardinality=16,
         ),
-        epochs=40,
-        batch=128,
-        max_lr=0.15,
-        crop=Shift(4),
-        resize_short=32,
-        kept=True,
     ),
     # For microcontrollers: at most 128 KB of int8 activations at a time.
     "cifar10-micro": Recipe(
         name="cifar10-micro",
-        corpus="cifar10",
-        data=datasets.cifar10,
-        recorded=datasets.cifar10_test,
+        **CIFAR10,
         shape=Shape(
             colours=3, classes=10, stem_width=32, stem_stride=1, blocks=(2, 2, 2),
             inner=(32, 64, 128), outer=(64, 128, 256), strides=(2, 2, 2), cardinality=8,
         ),
-        epochs=40,
-        batch=128,
-        max_lr=0.15,
-        crop=Shift(4),
-        resize_short=32,
-        kept=True,
     ),
     # Random crops show things larger than the test's centre crop does, so the
     # test may use more pixels than training (Touvron et al. 2019, FixRes).
