@@ -39,7 +39,7 @@ fn changed_networks_are_refused_by_node() {
         ("which no earlier node computes", |g| g.node.reverse()),
         ("which no earlier node computes", |g| node(g, "Conv").input[0] = "nowhere".into()),
         ("must be a constant of floats", |g| node(g, "Conv").input[1] = "nowhere".into()),
-        ("external_data=False", |g| g.initializer[0].data_location = Some(1)),
+        ("which is not said", |g| g.initializer[0].data_location = Some(1)),
         ("its shape", |g| g.initializer[0].dims[0] = 1 << 40),
         ("impossible shape", |g| g.initializer[0].dims[0] = -1),
         ("data type 8", |g| g.initializer[0].data_type = 8),
@@ -89,5 +89,79 @@ fn cut_files_are_refused() {
     // Every length would decode for minutes in sum; primes reach into every part.
     for len in (0..TINY.len()).step_by(13) {
         assert!(import(&TINY[..len]).is_err(), "{len} of {} bytes were accepted", TINY.len());
+    }
+}
+
+/// The tiny network with every constant of floats in a file of its own making, and that file's bytes.
+fn external(location: &str) -> (pb::ModelProto, Vec<u8>) {
+    let mut model = decode(TINY).expect("a valid fixture");
+    let mut data = vec![0xff; 64];
+    for tensor in &mut model.graph.as_mut().expect("a graph").initializer {
+        if tensor.data_type != 1 || tensor.raw_data.is_empty() {
+            continue;
+        }
+        let entry = |key: &str, value: String| pb::StringStringEntryProto { key: key.into(), value };
+        tensor.external_data = vec![
+            entry("location", location.into()),
+            entry("offset", data.len().to_string()),
+            entry("length", tensor.raw_data.len().to_string()),
+        ];
+        tensor.data_location = Some(1);
+        data.append(&mut tensor.raw_data);
+    }
+    (model, data)
+}
+
+#[test]
+fn weights_may_lie_beside() {
+    let settings = Settings::parse(SETTINGS, "tiny.toml".as_ref()).expect("valid settings");
+    let dir = tempfile::tempdir().expect("a folder");
+    let read = || import::read(&dir.path().join("tiny.onnx"), &settings).map_err(|error| error.to_string());
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).expect("written");
+
+    let (model, data) = external("tiny.data");
+    write("tiny.onnx", &model.encode_to_vec());
+    let message = read().expect_err("the data is missing");
+    assert!(message.contains("beside, in tiny.data: "), "{message}");
+    write("tiny.data", &data);
+    let one = import(TINY).expect("the fixture");
+    let other = read().expect("the same network");
+    assert_eq!(other.graph, one.graph);
+    write("tiny.data", &data[..data.len() - 1]);
+    let message = read().expect_err("the data is cut off");
+    assert!(message.contains("bytes: is it cut off?"), "{message}");
+    let message = import(&model.encode_to_vec()).expect_err("there is no folder");
+    assert!(message.contains("tiny.data, which cannot be read from memory"), "{message}");
+}
+
+#[test]
+fn external_data_stays_in_the_folder() {
+    let settings = Settings::parse(SETTINGS, "tiny.toml".as_ref()).expect("valid settings");
+    let dir = tempfile::tempdir().expect("a folder");
+    let inner = dir.path().join("inner");
+    std::fs::create_dir(&inner).expect("a folder");
+    let absolute = dir.path().join("secret").display().to_string();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(dir.path().join("secret"), inner.join("link")).expect("a link");
+    for location in ["../secret", &absolute, "inner/../../secret", "", "link"] {
+        let (model, data) = external(location);
+        std::fs::write(dir.path().join("secret"), &data).expect("written");
+        std::fs::write(inner.join("tiny.onnx"), model.encode_to_vec()).expect("written");
+        let message = import::read(&inner.join("tiny.onnx"), &settings).expect_err("refused").to_string();
+        assert!(message.contains("outside the ONNX file's folder"), "{location:?}: {message}");
+    }
+    for (key, value, expected) in [
+        ("offset", "-1", "no number"),
+        ("length", "99999999999", "is it cut off?"),
+        ("location", "/dev/zero", "outside"),
+    ] {
+        let (mut model, data) = external("tiny.data");
+        std::fs::write(inner.join("tiny.data"), &data).expect("written");
+        let graph = model.graph.as_mut().expect("a graph");
+        let tensor = graph.initializer.iter_mut().find(|t| t.data_location == Some(1)).expect("one");
+        tensor.external_data.iter_mut().find(|e| e.key == key).expect("an entry").value = value.into();
+        std::fs::write(inner.join("tiny.onnx"), model.encode_to_vec()).expect("written");
+        let message = import::read(&inner.join("tiny.onnx"), &settings).expect_err("refused").to_string();
+        assert!(message.contains(expected), "{key}: {message}");
     }
 }

@@ -42,7 +42,8 @@ pub struct Imported {
 pub struct SourceFile {
     /// File name, without folders.
     pub file: String,
-    /// SHA-256 of its bytes, hexadecimal.
+    /// SHA-256 of its bytes, hexadecimal; of an ONNX file with external data, of its bytes and those files' in the order of
+    /// their names.
     pub sha256: String,
 }
 
@@ -85,13 +86,19 @@ pub fn read(path: &Path, given: &Settings) -> Result<Imported, Error> {
         Err(error) => return Err(Error::io(beside)(error)),
     };
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    Ok(from_bytes(&bytes, &name, &settings)?)
+    let folder = path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    Ok(import(&bytes, &name, folder, &settings)?)
 }
 
-/// Reads a checkpoint from memory.
+/// Reads a checkpoint from memory; an ONNX file must have all its weights in it.
 pub fn from_bytes(bytes: &[u8], name: &str, settings: &Settings) -> Result<Imported, ImportError> {
+    import(bytes, name, None, settings)
+}
+
+fn import(bytes: &[u8], name: &str, folder: Option<&Path>, settings: &Settings) -> Result<Imported, ImportError> {
+    let mut external = onnx::External::new(folder);
     let parts = if onnx::looks_like(bytes) {
-        onnx::read(bytes, name)?
+        onnx::read(bytes, name, &mut external)?
     } else {
         let checkpoint = checkpoint::Checkpoint::read(bytes, name)?;
         state_dict::read(&checkpoint, name)?
@@ -105,7 +112,8 @@ pub fn from_bytes(bytes: &[u8], name: &str, settings: &Settings) -> Result<Impor
         let (given, needed) = (labels.len(), graph.classes());
         return Err(ImportError::Settings(format!("{given} labels were given, but the network has {needed} classes")));
     }
-    let source = SourceFile { file: name.to_owned(), sha256: sha256(&[bytes]) };
+    let files: Vec<&[u8]> = std::iter::once(bytes).chain(external.files()).collect();
+    let source = SourceFile { file: name.to_owned(), sha256: sha256(&files) };
     let settings = resolved.settings(labels.clone());
     Ok(Imported { graph, preprocess: resolved.preprocess, labels, summary, settings, source })
 }

@@ -4,12 +4,14 @@
 //! structure: [`nodes`] turns the file into a list of steps with constants resolved and batch norm folded, [`structure`]
 //! follows it from the image to the logits, block by block. Every step must find its place.
 
+mod external;
 mod nodes;
 mod structure;
 mod tensor;
 
 use cardinal_tract::decode;
 
+pub(super) use self::external::External;
 use super::ImportError;
 use super::assemble::Parts;
 
@@ -19,11 +21,11 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x08) && bytes.get(8) != Some(&b'{')
 }
 
-/// Reads an ONNX file.
-pub(super) fn read(bytes: &[u8], file: &str) -> Result<Parts, ImportError> {
+/// Reads an ONNX file, and what lies beside it if `external` has a folder.
+pub(super) fn read(bytes: &[u8], file: &str, external: &mut External<'_>) -> Result<Parts, ImportError> {
     let proto = decode(bytes).map_err(|error| ImportError::Onnx { file: file.into(), why: error.to_string() })?;
     let Some(graph) = proto.graph else {
         return Err(ImportError::Onnx { file: file.into(), why: "has no graph: it is empty or cut off".into() });
     };
-    structure::parts(nodes::read(graph, bytes.len(), file)?, file)
+    structure::parts(nodes::read(graph, bytes.len(), file, external)?, file)
 }

@@ -8,6 +8,7 @@ use cardinal_tract::pb::{AttributeProto, GraphProto, NodeProto, tensor_shape_pro
 
 use super::super::ImportError;
 use super::super::assemble::{BatchNorm, ConvPart};
+use super::external::External;
 use super::tensor::{Constant, Constants, constant};
 use crate::graph::Linear;
 
@@ -39,8 +40,9 @@ pub(super) struct Nodes {
     pub output: usize,
 }
 
-struct Reader<'a> {
+struct Reader<'a, 'b> {
     file: &'a str,
+    external: &'a mut External<'b>,
     constants: Constants,
     /// Value name → step; `None` is the image.
     values: HashMap<String, Option<usize>>,
@@ -52,12 +54,17 @@ struct Reader<'a> {
     budget: usize,
 }
 
-/// Reads a graph that came from a file of `len` bytes.
-pub(super) fn read(graph: GraphProto, len: usize, file: &str) -> Result<Nodes, ImportError> {
+/// Reads a graph that came from a file of `len` bytes, beside which others may lie.
+pub(super) fn read(
+    graph: GraphProto,
+    len: usize,
+    file: &str,
+    external: &mut External<'_>,
+) -> Result<Nodes, ImportError> {
     let bad = |why: String| ImportError::Onnx { file: file.into(), why };
     let mut constants = Constants::new();
     for tensor in &graph.initializer {
-        let value = constant(tensor).map_err(|why| bad(format!("initializer {}: {why}", tensor.name)))?;
+        let value = constant(tensor, external).map_err(|why| bad(format!("initializer {}: {why}", tensor.name)))?;
         constants.insert(tensor.name.clone(), Rc::new(value));
     }
     let mut inputs = graph.input.iter().filter(|input| !constants.contains_key(&input.name));
@@ -72,8 +79,9 @@ pub(super) fn read(graph: GraphProto, len: usize, file: &str) -> Result<Nodes, I
         *readers.entry(name.clone()).or_default() += 1;
     }
     let values = HashMap::from([(image.name.clone(), None)]);
-    let mut reader =
-        Reader { file, constants, values, readers, steps: Vec::new(), budget: len.saturating_add(1 << 16) };
+    let len = external.files().fold(len, |sum, file| sum.saturating_add(file.len()));
+    let budget = len.saturating_add(1 << 16);
+    let mut reader = Reader { file, external, constants, values, readers, steps: Vec::new(), budget };
     for node in &graph.node {
         reader.node(node)?;
     }
@@ -91,7 +99,7 @@ pub(super) fn read(graph: GraphProto, len: usize, file: &str) -> Result<Nodes, I
     Ok(Nodes { steps: reader.steps, input: side(2).zip(side(3)).map(|(h, w)| [h, w]), output })
 }
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     fn refuse(&self, node: &NodeProto, why: impl Into<String>) -> ImportError {
         let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
         let what = format!("node {name} ({})", node.op_type);
@@ -103,7 +111,7 @@ impl Reader<'_> {
             "Constant" => {
                 let tensor = attribute(node, "value").and_then(|a| a.t.as_ref());
                 let value = match tensor {
-                    Some(tensor) => constant(tensor).map_err(|why| self.refuse(node, why))?,
+                    Some(tensor) => constant(tensor, self.external).map_err(|why| self.refuse(node, why))?,
                     None => Constant::Int(ints(node, "value_ints").to_vec()),
                 };
                 self.constants.insert(self.output(node)?, Rc::new(value));

@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use cardinal_tract::pb::TensorProto;
 
+use super::external::External;
+
 /// A constant: float data, or small integers (shapes, axes).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constant {
@@ -22,20 +24,15 @@ const INT64: i32 = 7;
 const FLOAT16: i32 = 10;
 const DOUBLE: i32 = 11;
 const BFLOAT16: i32 = 16;
-/// TensorProto.DataLocation.EXTERNAL.
-const EXTERNAL: i32 = 1;
 
-/// Reads a tensor that lies in the file itself.
-pub(super) fn constant(tensor: &TensorProto) -> Result<Constant, String> {
-    if tensor.data_location == Some(EXTERNAL) {
-        return Err("its data lies in another file: export with everything in one file (external_data=False)".into());
-    }
+/// Reads a tensor.
+pub(super) fn constant(tensor: &TensorProto, external: &mut External<'_>) -> Result<Constant, String> {
     let shape: Option<Vec<usize>> = tensor.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     let len = shape.as_ref().and_then(|s| s.iter().try_fold(1usize, |n, &d| n.checked_mul(d)));
     let (Some(shape), Some(len)) = (shape, len) else {
         return Err(format!("has the impossible shape {:?}", tensor.dims));
     };
-    let raw = &tensor.raw_data;
+    let raw = external.raw(tensor)?;
     let data: Vec<f32> = match tensor.data_type {
         FLOAT if raw.is_empty() => tensor.float_data.clone(),
         FLOAT => raw.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
