@@ -131,8 +131,8 @@ pub fn encode(
 
 /// Calibrates, quantizes, plans, writes, and compares the result with the float network on the calibration images.
 ///
-/// Labels that the checkpoint does not have are taken from the folder, if it has as many classes as the network; a
-/// network of 1,000 classes gets ImageNet-1k's names if the folder's are its WordNet identifiers, or none.
+/// Labels that the checkpoint does not have are taken from the folder, if it has as many classes as the network. A
+/// network of 1,000 classes gets ImageNet-1k's names, unless the folder has 1,000 classes that are others.
 pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
     let Imported { graph, preprocess, .. } = imported;
     let calibration = calibrate(graph, preprocess, images, options)?;

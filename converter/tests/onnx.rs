@@ -135,6 +135,20 @@ fn weights_may_lie_beside() {
 }
 
 #[test]
+fn tensors_cannot_share_external_data_without_end() {
+    let settings = Settings::parse(SETTINGS, "tiny.toml".as_ref()).expect("valid settings");
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut model, data) = external("tiny.data");
+    let initializers = &mut model.graph.as_mut().expect("a graph").initializer;
+    let largest = initializers.iter().max_by_key(|tensor| tensor.dims.iter().product::<i64>()).expect("one").clone();
+    initializers.extend((0..100).map(|i| pb::TensorProto { name: format!("copy{i}"), ..largest.clone() }));
+    std::fs::write(dir.path().join("tiny.data"), data).expect("written");
+    std::fs::write(dir.path().join("tiny.onnx"), model.encode_to_vec()).expect("written");
+    let message = import::read(&dir.path().join("tiny.onnx"), &settings).expect_err("refused").to_string();
+    assert!(message.contains("tensors share more bytes than it has"), "{message}");
+}
+
+#[test]
 fn external_data_stays_in_the_folder() {
     let settings = Settings::parse(SETTINGS, "tiny.toml".as_ref()).expect("valid settings");
     let dir = tempfile::tempdir().expect("a folder");

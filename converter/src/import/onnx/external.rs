@@ -17,12 +17,15 @@ const MAX_BYTES: u64 = 4 << 30;
 pub(in super::super) struct External<'a> {
     folder: Option<&'a Path>,
     files: BTreeMap<String, Vec<u8>>,
+    /// Bytes that tensors were given. Tensors can share bytes, so a small file could otherwise ask for any amount of
+    /// memory.
+    given: usize,
 }
 
 impl<'a> External<'a> {
     /// Files in this folder and below; without one, there are none.
     pub fn new(folder: Option<&'a Path>) -> Self {
-        External { folder, files: BTreeMap::new() }
+        External { folder, ..External::default() }
     }
 
     /// What was read, by name.
@@ -43,15 +46,23 @@ impl<'a> External<'a> {
         };
         let location = entry("location").ok_or("its data lies in another file, but which is not said")?;
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
-        let file = self.file(location)?;
+        self.load(location)?;
+        let total = self.files.values().map(Vec::len).sum::<usize>();
+        let file = self.files.get(location).map_or(&[][..], Vec::as_slice);
         let end = length.map_or(Some(file.len()), |length| offset.checked_add(length));
-        end.and_then(|end| file.get(offset..end)).ok_or_else(|| {
+        let raw = end.and_then(|end| file.get(offset..end)).ok_or_else(|| {
             let length = length.map_or("the rest".to_owned(), |length| format!("{length} bytes"));
             format!("needs {length} from byte {offset} of {location}, which has {} bytes: is it cut off?", file.len())
-        })
+        })?;
+        self.given = self.given.saturating_add(raw.len());
+        if self.given / 2 > total {
+            return Err(format!("its data lies in {location}, of which tensors share more bytes than it has"));
+        }
+        Ok(raw)
     }
 
-    fn file(&mut self, location: &str) -> Result<&[u8], String> {
+    /// Reads a file, if that was not done before.
+    fn load(&mut self, location: &str) -> Result<(), String> {
         let Some(folder) = self.folder else {
             return Err(format!("its data lies in another file, {location}, which cannot be read from memory"));
         };
@@ -71,6 +82,6 @@ impl<'a> External<'a> {
             }
             self.files.insert(location.to_owned(), fs::read(&path).map_err(fail)?);
         }
-        Ok(self.files.get(location).map_or(&[], Vec::as_slice))
+        Ok(())
     }
 }
