@@ -7,10 +7,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use cardinal_format::{Shape, Window};
-
-use crate::graph::{Conv, Graph, Layer, Linear, Op, Source};
-
 /// A member of the family: bottleneck blocks in four stages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Architecture {
@@ -37,54 +33,6 @@ impl Architecture {
     /// Depth as the paper counts it.
     pub fn depth(&self) -> usize {
         2 + 3 * self.blocks.iter().sum::<usize>()
-    }
-
-    /// The network with weights of zero, for its shapes and costs.
-    pub fn graph(&self, input: [u32; 2], classes: usize) -> Graph {
-        let image = Shape { height: input[0], width: input[1], channels: 3 };
-        let mut layers: Vec<Layer> = Vec::new();
-        let mut push = |name: String, input, op| {
-            layers.push(Layer { origin: name.clone(), name, input, op });
-            Source::Layer(layers.len() - 1)
-        };
-        let conv = |from: u32, to: u32, kernel: u8, stride: u8, groups: u32, residual, relu| {
-            let padding = [kernel / 2; 4];
-            let in_per_group = from / groups;
-            let taps = usize::from(kernel) * usize::from(kernel);
-            Op::Conv(Conv {
-                weights: vec![0.0; to as usize * in_per_group as usize * taps],
-                bias: vec![0.0; to as usize],
-                in_per_group,
-                window: Window { kernel: [kernel; 2], stride: [stride; 2], padding },
-                groups,
-                residual,
-                relu,
-            })
-        };
-        let mut x = push("conv1".into(), Source::Image, conv(3, 64, 7, 2, 1, None, true));
-        let pool = Window { kernel: [3; 2], stride: [2; 2], padding: [1; 4] };
-        x = push("maxpool".into(), x, Op::MaxPool(pool));
-        let mut channels = 64;
-        for (stage, &blocks) in self.blocks.iter().enumerate() {
-            let (inner, outer) = ((self.cardinality * self.width_per_group) << stage, 256 << stage);
-            for block in 0..blocks {
-                let name = |part: &str| format!("layer{}.{block}.{part}", stage + 1);
-                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
-                let a = push(name("conv1"), x, conv(channels, inner, 1, 1, 1, None, true));
-                let a = push(name("conv2"), a, conv(inner, inner, 3, stride, self.cardinality, None, true));
-                let shortcut = if block == 0 {
-                    push(name("downsample"), x, conv(channels, outer, 1, stride, 1, None, false))
-                } else {
-                    x
-                };
-                x = push(name("conv3"), a, conv(inner, outer, 1, 1, 1, Some(shortcut), true));
-                channels = outer;
-            }
-        }
-        x = push("avgpool".into(), x, Op::GlobalAvgPool);
-        let linear = Linear { weights: vec![0.0; classes * channels as usize], bias: vec![0.0; classes] };
-        push("fc".into(), x, Op::Linear(linear));
-        Graph { image, layers }
     }
 }
 

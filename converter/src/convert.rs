@@ -12,7 +12,7 @@ use crate::graph::Graph;
 use crate::host::{Runner, open};
 use crate::images::Dataset;
 use crate::import::{Imported, Settings, SourceFile};
-use crate::labels::{imagenet_1k, imagenet_1k_names};
+use crate::labels::{imagenet_1k_names, is_imagenet_1k};
 use crate::plan::plan;
 use crate::quantize::quantize;
 use crate::{Error, progress};
@@ -199,8 +199,7 @@ fn compare(bytes: &[u8], imported: &Imported, images: &Dataset, calib: &Calibrat
 
 /// See [`convert`].
 fn labels_by_default(classes: usize, folders: &[String]) -> Vec<String> {
-    let known = |(folder, (wnid, name)): (&String, (&str, &str))| folder == wnid || folder == name;
-    let imagenet = folders.len() != 1000 || folders.iter().zip(imagenet_1k()).all(known);
+    let imagenet = folders.len() != 1000 || is_imagenet_1k(folders.iter().map(String::as_str));
     if classes == 1000 && imagenet {
         imagenet_1k_names()
     } else if folders.len() == classes {

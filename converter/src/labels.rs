@@ -20,6 +20,12 @@ pub fn imagenet_1k_class(wanted: &str) -> Option<usize> {
     imagenet_1k().position(|(wnid, name)| wanted == wnid || wanted == name)
 }
 
+/// Whether these are the thousand classes in their order, each by its WordNet identifier or its name.
+pub fn is_imagenet_1k<'a>(classes: impl ExactSizeIterator<Item = &'a str>) -> bool {
+    let known = |(class, (wnid, name))| class == wnid || class == name;
+    classes.len() == 1000 && classes.zip(imagenet_1k()).all(known)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -35,5 +41,7 @@ mod tests {
         assert_eq!(imagenet_1k_class("n02123045"), Some(281));
         assert_eq!(imagenet_1k_class("toilet tissue"), Some(999));
         assert_eq!(imagenet_1k_class("n00000000"), None);
+        assert!(is_imagenet_1k(wnids.into_iter()) && is_imagenet_1k(imagenet_1k_names().iter().map(String::as_str)));
+        assert!(!is_imagenet_1k(["tench"].into_iter()) && !is_imagenet_1k(["tench"; 1000].into_iter()));
     }
 }

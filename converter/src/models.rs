@@ -9,6 +9,7 @@ use crate::architecture::Architecture;
 use crate::calibrate::{Calibration, Options};
 use crate::convert::encode;
 use crate::graph::Graph;
+use crate::import::template;
 use crate::labels::imagenet_1k;
 
 /// A published network and what its publishers say of it.
@@ -74,9 +75,9 @@ pub struct Figures {
 /// Figures of an architecture; the file is really encoded, with weights of zero.
 ///
 /// # Errors
-/// An input too small or too large for the network.
+/// An input that no checkpoint could have either.
 pub fn figures(architecture: &Architecture, input: [u32; 2], classes: usize) -> Result<Figures, Error> {
-    let graph = architecture.graph(input, classes);
+    let graph = template(architecture, input, classes)?;
     let (bytes, arena_bytes) = untrained(&graph)?;
     let same = |p: &&Published| p.name.parse().as_ref() == Ok(architecture);
     Ok(Figures {
@@ -119,7 +120,8 @@ mod tests {
     #[test]
     fn figures_are_the_published_ones() {
         for published in PUBLISHED {
-            let graph = published.name.parse::<Architecture>().expect("a member").graph([224; 2], 1000);
+            let architecture = published.name.parse().expect("a member");
+            let graph = template(&architecture, [224; 2], 1000).expect("it fits");
             let rounded = |value: u64, unit: f64| (value as f64 / unit * 100.0).round() / 100.0;
             assert_eq!(rounded(graph.trained_parameters(), 1e6), published.parameters_m, "{}", published.name);
             let flops = graph.mmcv_flops() as f64 / 1e9;

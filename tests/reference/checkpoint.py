@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def rounded(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {key: value.half().to(value.dtype) if value.ndim > 1 else value for key, value in state.items()}
 
 
+def settings(recipe: Recipe, meta: dict) -> str:
+    """The sidecar of a network with this meta."""
+    return sidecar(recipe.shape, meta["input"], meta["mean"], meta["std"], meta["classes"], recipe.resize_short)
+
+
 def write(recipe: Recipe, state: dict[str, torch.Tensor], meta: dict, folder: Path) -> None:
     """`meta` says where the weights come from, in plain types.
 
@@ -37,8 +43,7 @@ def write(recipe: Recipe, state: dict[str, torch.Tensor], meta: dict, folder: Pa
     meta = {**meta, "weights_sha256": weights_sha256(state)}
     packed = {k: v.half() if recipe.half and v.ndim > 1 else v for k, v in state.items()}
     stem = folder / recipe.name
-    text = sidecar(recipe.shape, meta["input"], meta["mean"], meta["std"], meta["classes"], recipe.resize_short)
-    replace(stem.with_suffix(".toml"), lambda path: path.write_text(text))
+    replace(stem.with_suffix(".toml"), lambda path: path.write_text(settings(recipe, meta)))
     metadata = {"meta": json.dumps(meta)}
     replace(stem.with_suffix(".safetensors"), lambda path: safetensors.torch.save_file(packed, path, metadata))
     replace(stem.with_suffix(".pth"), lambda path: torch.save({"meta": meta, "state_dict": state}, path))
@@ -71,3 +76,12 @@ def weights_sha256(state: dict[str, torch.Tensor]) -> str:
         if state[key].is_floating_point():
             digest.update(key.encode() + state[key].float().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return f"CPU, {torch.get_num_threads()} thread(s) of {line.split(':', 1)[1].strip()}"
+    return f"CPU, {torch.get_num_threads()} thread(s) of {platform.machine()}"

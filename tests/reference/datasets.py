@@ -53,6 +53,12 @@ class Dataset:
         return mean, [(s - m * m) ** 0.5 for s, m in zip(square, mean)]
 
 
+def normalise(images: torch.Tensor, mean: list[float], std: list[float]) -> torch.Tensor:
+    """What a network reads of NCHW bytes."""
+    mean, std = (torch.tensor(value, device=images.device).view(-1, 1, 1) for value in (mean, std))
+    return (images.float() - mean) / std
+
+
 def given(directory: Path | None, what: str) -> Path:
     if directory is None:
         raise SystemExit(f"--data: give the folder of {what}; README.md says how it is laid out")

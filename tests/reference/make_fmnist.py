@@ -12,13 +12,11 @@ from pathlib import Path
 
 import torch
 
+import checkpoint
 import datasets
 from networks import RECIPES
-from resnext import ResNeXt
-from sidecar import sidecar
 from train import top1
 
-TILE = 28
 ASSETS = datasets.FMNIST_ASSETS
 
 # (columns, rows) of each class's mosaic.
@@ -26,21 +24,17 @@ TEST = [(20, 10)] * 10
 CALIB = [(13, 2)] * 6 + [(5, 5)] * 4  # 6 * 26 + 4 * 25 = 256 images
 
 
-def install(checkpoint: Path) -> None:
+def install(path: Path) -> None:
     """Copies the checkpoint among the assets, with its sidecar, once it proves itself."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    meta, recipe = saved["meta"], RECIPES["fmnist"]
-    model = ResNeXt(recipe.shape)
-    model.load_state_dict(saved["state_dict"])
-    mean, std = (torch.tensor(meta[key]).view(-1, 1, 1) for key in ("mean", "std"))
-    share = top1(model, datasets.fmnist_shipped(), lambda x: (x.float() - mean) / std)
+    recipe = RECIPES["fmnist"]
+    model, meta = checkpoint.read(path, recipe)
+    share = top1(model, datasets.fmnist_shipped(), lambda x: datasets.normalise(x, meta["mean"], meta["std"]))
     print(f"top-1 on the shipped mosaics {share:.4f}, in the checkpoint {meta['top1_shipped']:.4f}")
     # Sums in another order may turn a tie, not more.
     if abs(share - meta["top1_shipped"]) > 0.001:
         raise SystemExit("the mosaics and the checkpoint disagree")
-    shutil.copyfile(checkpoint, ASSETS / f"{recipe.name}.pth")
-    text = sidecar(recipe.shape, meta["input"], meta["mean"], meta["std"], meta["classes"], TILE)
-    (ASSETS / f"{recipe.name}.toml").write_text(text)
+    shutil.copyfile(path, ASSETS / f"{recipe.name}.pth")
+    (ASSETS / f"{recipe.name}.toml").write_text(checkpoint.settings(recipe, meta))
 
 
 def main() -> None:

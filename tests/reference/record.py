@@ -30,10 +30,9 @@ import safetensors.numpy  # noqa: E402
 import torch  # noqa: E402
 
 import checkpoint  # noqa: E402
-from datasets import Split  # noqa: E402
+from datasets import Split, normalise  # noqa: E402
 from networks import RECIPES, Recipe  # noqa: E402
 from resnext import Block, ResNeXt  # noqa: E402
-from train import device_name  # noqa: E402
 
 BATCH = 125  # part of the result: sums may be taken in another order in other batches
 SAMPLES = 4
@@ -81,10 +80,9 @@ def record(recipe: Recipe, path: Path, split: Split, device: torch.device) -> tu
     """Tensors and meta of a recording."""
     model, trained = checkpoint.read(path, recipe)
     model.to(device)
-    mean, std = (torch.tensor(trained[key], device=device).view(-1, 1, 1) for key in ("mean", "std"))
 
     def logits(images: torch.Tensor) -> torch.Tensor:
-        return model((images.to(device).float() - mean) / std)
+        return model(normalise(images.to(device), trained["mean"], trained["std"]))
 
     n = len(split.labels)
     outputs = torch.cat([logits(images).cpu() for images in split.images.split(BATCH)])
@@ -108,7 +106,7 @@ def record(recipe: Recipe, path: Path, split: Split, device: torch.device) -> tu
         "network": recipe.name,
         "checkpoint": path.name,
         "checkpoint_sha256": checkpoint.sha256(path),
-        "device": device_name(device),
+        "device": checkpoint.device_name(device),
         "versions": {
             "python": platform.python_version(), "torch": str(torch.__version__),
             "numpy": np.__version__, "pillow": PIL.__version__,

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 import checkpoint
 import curve
 from augment import mixup
-from datasets import Dataset, Split
+from datasets import Dataset, Split, normalise
 from networks import RECIPES, Recipe
 from resnext import ResNeXt, parameters
 
@@ -57,15 +57,6 @@ def average(ema: ResNeXt, model: ResNeXt, decay: float) -> None:
             mine.lerp_(theirs, 1 - decay)
         else:
             mine.copy_(theirs)
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            return f"CPU, {torch.get_num_threads()} thread(s) of {line.split(':', 1)[1].strip()}"
-    return f"CPU, {torch.get_num_threads()} thread(s) of {platform.machine()}"
 
 
 class Run:
@@ -104,8 +95,7 @@ class Run:
         self.order = ()  # of this epoch's batches
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        mean, std = (torch.tensor(v, device=self.device).view(-1, 1, 1) for v in (self.mean, self.std))
-        return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+        return normalise(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
@@ -194,7 +184,7 @@ class Run:
             "batch": self.recipe.batch,
             "steps": self.step,
             "seconds": round(self.seconds, 1),
-            "device": device_name(self.device),
+            "device": checkpoint.device_name(self.device),
             "precision": str(self.precision).removeprefix("torch."),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "command": self.command,
@@ -241,7 +231,7 @@ def follow(run: Run, folder: Path, steps: int | None) -> bool:
     stopped = []
     before = [signal.signal(name, lambda *_: stopped.append(True)) for name in (signal.SIGINT, signal.SIGTERM)]
     log(
-        network=run.recipe.name, parameters=parameters(run.model), device=device_name(run.device),
+        network=run.recipe.name, parameters=parameters(run.model), device=checkpoint.device_name(run.device),
         step=run.step, steps=run.last_step, epochs=run.recipe.epochs,
     )  # fmt: skip
     began = saved = told = time.monotonic()

@@ -66,6 +66,12 @@ fn images(name: &str) -> Option<[PathBuf; 2]> {
     Some([folder.join("train"), folder.join("test")])
 }
 
+/// Images in tiles of the network's input size.
+fn mosaics(folder: &Path, network: &Imported) -> Dataset {
+    let image = network.graph.image;
+    Dataset::open(folder, [image.height, image.width]).expect("mosaics")
+}
+
 /// What `record.py` wrote.
 struct Recording(Vec<u8>);
 
@@ -112,7 +118,7 @@ fn every_layer_says_what_pytorch_recorded() {
 
         let Some([_, test]) = images(&name) else { continue };
         let size = [graph.image.height, graph.image.width];
-        let test = Dataset::open(&test, size).expect("mosaics");
+        let test = mosaics(&test, &network);
         let logits = tensors.values("logits", f32::from_le_bytes);
         for (image, index) in tensors.values("sampled", i32::from_le_bytes).into_iter().enumerate() {
             let index = index as usize;
@@ -141,7 +147,7 @@ fn recorded_images_are_the_ones_we_read() {
         let Some([_, test]) = images(&name) else { continue };
         let network = network(&name, &row);
         let size = [network.graph.image.height, network.graph.image.width];
-        let test = Dataset::open(&test, size).expect("mosaics");
+        let test = mosaics(&test, &network);
         let tensors = Recording::open(&row);
         let hashes = tensors.values("image_sha256", |hash: [u8; 32]| hash);
         let labels = tensors.values("labels", i32::from_le_bytes);
@@ -159,9 +165,8 @@ fn int8_is_as_accurate_as_the_results_say() {
     for (name, row) in kept() {
         let Some([calib, test]) = images(&name) else { continue };
         let network = network(&name, &row);
-        let size = [network.graph.image.height, network.graph.image.width];
-        let calib = Dataset::open(&calib, size).expect("mosaics");
-        let test = Dataset::open(&test, size).expect("mosaics");
+        let calib = mosaics(&calib, &network);
+        let test = mosaics(&test, &network);
         let converted = convert(&network, &calib, Options::default()).expect("it converts");
         let float = network.graph.float_model().expect("tract runs it");
         let seen = evaluate(open(&converted.bytes).expect("a valid file"), &test, Some(&float)).expect("it runs");

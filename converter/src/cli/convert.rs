@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let imported = import::read(&args.checkpoint, &args.settings.settings()?)?;
     eprintln!("{}: {}", args.checkpoint.display(), imported.summary);
     if let Some(wanted) = &args.arch
-        && !imported.summary.is(wanted)
+        && imported.summary.0 != *wanted
     {
         return Err(Error::Usage(format!(
             "{}: is {}, not the {wanted} that --arch asks for",

@@ -74,18 +74,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     };
     let float = args.float.as_ref().map(|checkpoint| float_network(args, checkpoint, &model)).transpose()?;
     let network = float.as_ref().map(|float| float.graph.float_model()).transpose()?;
-    let header = Header {
-        schema: "cardinal.eval-log/1".into(),
-        model_sha256: sha256(&[&bytes]),
-        float_sha256: float.as_ref().map(|float| float.source.sha256.clone()),
-        images_sha256: identity(&images, &args.images),
-        images: images.len(),
-        classes: model.classes(),
-        labels: labels(&model),
-        file_bytes: bytes.len(),
-    };
+    let labels = labels(&model);
     let (mut log, mut outcomes) = match &args.log {
-        Some(path) => Log::open(path, &header).map(|(log, outcomes)| (Some(log), outcomes))?,
+        Some(path) => {
+            let header = Header {
+                schema: "cardinal.eval-log/1".into(),
+                model_sha256: sha256(&[&bytes]),
+                float_sha256: float.as_ref().map(|float| float.source.sha256.clone()),
+                images_sha256: identity(&images, &args.images),
+                images: images.len(),
+                classes: model.classes(),
+                labels: labels.clone(),
+                file_bytes: bytes.len(),
+            };
+            Log::open(path, &header).map(|(log, outcomes)| (Some(log), outcomes))?
+        }
         None => (None, Vec::new()),
     };
     if !outcomes.is_empty() {
@@ -99,7 +102,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let evaluator = Evaluator { model, images: &images, float: network.as_ref(), allow_calibration_images };
     let keep = |batch: &[Outcome]| log.as_mut().map_or(Ok(()), |log| log.add(batch));
     outcomes.extend(evaluator.run(&indices, keep)?);
-    let evaluation = summarise(&outcomes, model.classes(), &header.labels);
+    let evaluation = summarise(&outcomes, model.classes(), &labels);
     show(Document { model: Some(args.model.clone()), file_bytes: bytes.len(), evaluation }, args.per_class, args.json)
 }
 

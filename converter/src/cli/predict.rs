@@ -130,8 +130,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
 
 /// Where images come from, as they were given.
 enum Source {
-    File(PathBuf),
-    Folder(Dataset),
+    Images(Dataset),
     StandardInput(Vec<u8>),
 }
 
@@ -143,9 +142,9 @@ fn sources(given: &[PathBuf], input: [u32; 2]) -> Result<Vec<Source>, Error> {
             std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io("standard input"))?;
             Ok(Source::StandardInput(bytes))
         } else if path.is_dir() {
-            Ok(Source::Folder(Dataset::open(path, input)?))
+            Ok(Source::Images(Dataset::open(path, input)?))
         } else {
-            Ok(Source::File(path.clone()))
+            Ok(Source::Images(Dataset::files(vec![path.clone()])))
         }
     };
     given.iter().map(open).collect()
@@ -154,28 +153,27 @@ fn sources(given: &[PathBuf], input: [u32; 2]) -> Result<Vec<Source>, Error> {
 impl Source {
     fn len(&self) -> usize {
         match self {
-            Source::Folder(images) => images.len(),
-            Source::File(_) | Source::StandardInput(_) => 1,
+            Source::Images(images) => images.len(),
+            Source::StandardInput(_) => 1,
         }
     }
 
     fn name(&self, index: usize) -> String {
         match self {
-            Source::Folder(images) => images.name(index),
-            Source::File(path) => path.display().to_string(),
+            Source::Images(images) => images.name(index),
             Source::StandardInput(_) => "-".into(),
         }
     }
 
     fn prepare(&self, index: usize, model: &Model<'_>) -> Result<Vec<u8>, Error> {
         let (spec, input) = (model.preprocess(), [model.image().height, model.image().width]);
-        let image = match self {
-            Source::Folder(images) => return Ok(images.prepare(index, spec, input)?),
-            Source::File(path) => images::open(path)?,
-            Source::StandardInput(bytes) => images::decode(bytes, "standard input")?,
-        };
-        let named = |cause| images::ImageError::Prepare { name: self.name(index), cause: Box::new(cause) };
-        Ok(prepare(&image, spec, input).map_err(named)?)
+        match self {
+            Source::Images(images) => Ok(images.prepare(index, spec, input)?),
+            Source::StandardInput(bytes) => {
+                let named = |cause| images::ImageError::Prepare { name: self.name(index), cause: Box::new(cause) };
+                Ok(prepare(&images::decode(bytes, "standard input")?, spec, input).map_err(named)?)
+            }
+        }
     }
 }
 

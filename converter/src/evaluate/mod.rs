@@ -12,40 +12,15 @@ use cardinal_tract::FloatModel;
 use rayon::prelude::*;
 
 pub use self::log::{Header, Log, merge};
-pub use self::outcome::{Beside, ClassScore, Evaluation, FloatComparison, Guess, Outcome, Score, summarise};
+pub use self::outcome::{
+    Beside, ClassScore, Comparison, Evaluation, FloatComparison, Guess, Outcome, Score, summarise,
+};
 use crate::calibrate::image_digest;
 use crate::convert::Provenance;
-use crate::host::{Runner, ranking};
+use crate::host::Runner;
 use crate::images::{Dataset, normalise_chw};
-use crate::labels::{imagenet_1k, imagenet_1k_class};
+use crate::labels::{imagenet_1k_class, is_imagenet_1k};
 use crate::{Error, progress};
-
-/// int8 logits beside the float network's, image by image.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Comparison {
-    images: usize,
-    agreeing: usize,
-    sqnr: Sqnr,
-}
-
-impl Comparison {
-    /// Adds an image: both networks' logits.
-    pub fn add(&mut self, float: &[f32], int8: &[f32]) {
-        self.images += 1;
-        self.agreeing += usize::from(ranking(float).first() == ranking(int8).first());
-        self.sqnr.observe(float, int8);
-    }
-
-    /// Share of images with the same best class.
-    pub fn agreement(&self) -> f64 {
-        self.agreeing as f64 / self.images.max(1) as f64
-    }
-
-    /// Signal-to-quantization-noise ratio of the int8 logits, dB.
-    pub fn sqnr_db(&self) -> f64 {
-        self.sqnr.db()
-    }
-}
 
 /// Which class of the model each label of the data set is: the label itself if it came from a list, else by the folder's
 /// name, or by WordNet identifier if the model's labels are ImageNet-1k's; else by order.
@@ -70,7 +45,7 @@ pub fn match_classes(model: &Model<'_>, images: &Dataset) -> Result<Vec<usize>, 
         };
     }
     let labels: Vec<&str> = model.file().labels().collect();
-    let imagenet = labels.len() == 1000 && labels.iter().zip(imagenet_1k()).all(|(&label, (_, name))| label == name);
+    let imagenet = is_imagenet_1k(labels.iter().copied());
     let find = |class: &String| {
         labels.iter().position(|label| label == class).or_else(|| imagenet_1k_class(class).filter(|_| imagenet))
     };
@@ -185,12 +160,14 @@ mod tests {
 
     use super::*;
     use crate::architecture::Architecture;
+    use crate::import::template;
     use crate::models::untrained;
 
     #[test]
     fn folders_named_by_wordnet_are_imagenet_classes() {
         let network = Architecture { blocks: vec![1; 4], cardinality: 1, width_per_group: 4 };
-        let (bytes, _) = untrained(&network.graph([32, 32], 1000)).expect("it fits");
+        let graph = template(&network, [32, 32], 1000).expect("it fits");
+        let (bytes, _) = untrained(&graph).expect("it fits");
         let model = crate::host::open(&bytes).expect("a valid file");
         let dir = tempfile::tempdir().expect("a folder");
         for name in ["n02123045", "toilet tissue", "n01440764"] {

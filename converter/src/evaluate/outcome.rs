@@ -5,6 +5,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::ranking;
 
+/// int8 logits beside the float network's, image by image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Comparison {
+    images: usize,
+    agreeing: usize,
+    sqnr: Sqnr,
+}
+
+impl Comparison {
+    /// Adds an image: both networks' logits.
+    pub fn add(&mut self, float: &[f32], int8: &[f32]) {
+        self.count(ranking(float).first() == ranking(int8).first());
+        self.sqnr.observe(float, int8);
+    }
+
+    /// Adds an image by what is known of it.
+    fn add_outcome(&mut self, float: &Beside, int8: &Guess) {
+        self.count(float.guess.best == int8.best);
+        self.sqnr.merge(&Sqnr { signal: float.signal, noise: float.noise });
+    }
+
+    fn count(&mut self, agrees: bool) {
+        self.images += 1;
+        self.agreeing += usize::from(agrees);
+    }
+
+    /// Share of images with the same best class.
+    pub fn agreement(&self) -> f64 {
+        self.agreeing as f64 / self.images.max(1) as f64
+    }
+
+    /// Signal-to-quantization-noise ratio of the int8 logits, dB.
+    pub fn sqnr_db(&self) -> f64 {
+        self.sqnr.db()
+    }
+}
+
 /// How one network judged an image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guess {
@@ -133,13 +170,12 @@ pub fn summarise(outcomes: &[Outcome], classes: usize, labels: &[String]) -> Eva
     let n = outcomes.len().max(1) as f64;
     let beside: Option<Vec<Beside>> = outcomes.iter().map(|outcome| outcome.float).collect();
     let float = beside.filter(|beside| !beside.is_empty()).map(|beside| {
-        let mut sqnr = Sqnr::default();
-        beside.iter().for_each(|&Beside { signal, noise, .. }| sqnr.merge(&Sqnr { signal, noise }));
-        let agreeing = outcomes.iter().zip(&beside).filter(|(outcome, float)| outcome.int8.best == float.guess.best);
+        let mut comparison = Comparison::default();
+        outcomes.iter().zip(&beside).for_each(|(outcome, float)| comparison.add_outcome(float, &outcome.int8));
         FloatComparison {
             score: Score::new(beside.iter().map(|float| float.guess)),
-            agreement: agreeing.count() as f64 / n,
-            logit_sqnr_db: sqnr.db(),
+            agreement: comparison.agreement(),
+            logit_sqnr_db: comparison.sqnr_db(),
             ms: 1e3 * beside.iter().map(|float| float.guess.seconds).sum::<f64>() / n,
         }
     });

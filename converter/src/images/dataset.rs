@@ -51,12 +51,15 @@ impl Dataset {
             Layout::Mosaics(mosaics) => {
                 Self::tiled(mosaics.into_iter().map(|(name, path)| (name, Source::File(path))), tile)
             }
-            Layout::Flat(images) => {
-                let labels = vec![None; images.len()];
-                let items = images.into_iter().map(Item::File).collect();
-                Ok(Dataset { labels, items, ..Self::with_classes(0) })
-            }
+            Layout::Flat(images) => Ok(Self::files(images)),
         }
+    }
+
+    /// Images without labels. Their files are opened when their turn comes.
+    pub fn files(images: Vec<PathBuf>) -> Self {
+        let labels = vec![None; images.len()];
+        let items = images.into_iter().map(Item::File).collect();
+        Dataset { labels, items, ..Self::with_classes(0) }
     }
 
     /// The images that a list names, below `dir`: a file and its class number a line, as mmpretrain's `val.txt`. The

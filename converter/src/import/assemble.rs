@@ -4,6 +4,7 @@ use cardinal_format::{Shape, Window};
 
 use super::settings::{Resolved, same_window};
 use super::{ImportError, Summary};
+use crate::architecture::Architecture;
 use crate::graph::{Conv, Graph, Layer, Linear, Op, Source};
 
 /// A convolution with its batch norm folded in.
@@ -140,7 +141,7 @@ pub(super) fn graph(parts: Parts, resolved: &Resolved) -> Result<(Graph, Summary
     }
     graph.shapes().map_err(|(key, why)| ImportError::Tensor { file, key, why })?;
     let (cardinality, width_per_group) = first_3x3.unwrap_or((1, 0));
-    Ok((graph, Summary { blocks, cardinality, width_per_group }))
+    Ok((graph, Summary(Architecture { blocks, cardinality, width_per_group })))
 }
 
 /// Batch norm at inference, folded into the convolution before it, in float64:

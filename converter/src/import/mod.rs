@@ -7,6 +7,7 @@ mod onnx;
 mod preset;
 mod settings;
 mod state_dict;
+mod template;
 
 use std::path::Path;
 
@@ -16,6 +17,7 @@ use sha2::{Digest, Sha256};
 pub use self::error::ImportError;
 pub use self::preset::Preset;
 pub use self::settings::{ColourSetting, FilterSetting, ResizeSetting, Resolved, Settings};
+pub use self::template::template;
 use crate::Error;
 use crate::architecture::Architecture;
 use crate::graph::Graph;
@@ -47,31 +49,15 @@ pub struct SourceFile {
     pub sha256: String,
 }
 
-/// The shape of the family member.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Summary {
-    /// Blocks per stage.
-    pub blocks: Vec<usize>,
-    /// Groups of the 3×3 convolutions.
-    pub cardinality: u32,
-    /// Channels per group in the first stage.
-    pub width_per_group: u32,
-}
-
-impl Summary {
-    /// Whether this is the architecture.
-    pub fn is(&self, wanted: &Architecture) -> bool {
-        let Architecture { blocks, cardinality, width_per_group } = wanted;
-        (&self.blocks, self.cardinality, self.width_per_group) == (blocks, *cardinality, *width_per_group)
-    }
-}
+/// What a network is, in words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary(pub Architecture);
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The paper counts the stem, three convolutions a block, and the classifier.
-        let depth = 2 + 3 * self.blocks.iter().sum::<usize>();
-        let blocks: Vec<String> = self.blocks.iter().map(usize::to_string).collect();
-        write!(f, "ResNeXt-{depth} {}×{}d, blocks {}", self.cardinality, self.width_per_group, blocks.join("-"))
+        let Architecture { blocks, cardinality, width_per_group } = &self.0;
+        let blocks: Vec<String> = blocks.iter().map(usize::to_string).collect();
+        write!(f, "ResNeXt-{} {cardinality}×{width_per_group}d, blocks {}", self.0.depth(), blocks.join("-"))
     }
 }
 

@@ -5,9 +5,7 @@ use std::fs;
 use std::path::{Component, Path};
 
 use cardinal_tract::pb::TensorProto;
-
-/// TensorProto.DataLocation.EXTERNAL.
-const EXTERNAL: i32 = 1;
+use cardinal_tract::pb::tensor_proto::DataLocation;
 
 /// Bytes of one such file; twice what the largest network of the family has.
 const MAX_BYTES: u64 = 4 << 30;
@@ -35,7 +33,7 @@ impl<'a> External<'a> {
 
     /// The little-endian bytes of a tensor's values, wherever they lie.
     pub fn raw<'t>(&'t mut self, tensor: &'t TensorProto) -> Result<&'t [u8], String> {
-        if tensor.data_location != Some(EXTERNAL) {
+        if tensor.data_location != Some(DataLocation::External as i32) {
             return Ok(&tensor.raw_data);
         }
         let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
