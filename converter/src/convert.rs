@@ -12,10 +12,9 @@ use crate::graph::Graph;
 use crate::host::{Runner, open};
 use crate::images::Dataset;
 use crate::import::{Imported, Settings, SourceFile};
-use crate::labels::{imagenet_1k_names, is_imagenet_1k};
 use crate::plan::plan;
 use crate::quantize::quantize;
-use crate::{Error, progress};
+use crate::{Error, labels, progress};
 
 /// What a file says about its making, as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,12 +130,11 @@ pub fn encode(
 
 /// Calibrates, quantizes, plans, writes, and compares the result with the float network on the calibration images.
 ///
-/// Labels that the checkpoint does not have are taken from the folder, if it has as many classes as the network. A
-/// network of 1,000 classes gets ImageNet-1k's names, unless the folder has 1,000 classes that are others.
+/// Labels that the checkpoint does not have are [`labels::by_default`].
 pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
     let Imported { graph, preprocess, .. } = imported;
     let calibration = calibrate(graph, preprocess, images, options)?;
-    let labels = imported.labels.clone().unwrap_or_else(|| labels_by_default(graph.classes(), images.classes()));
+    let names = imported.labels.clone().unwrap_or_else(|| labels::by_default(graph.classes(), images.classes()));
     let record =
         CalibrationRecord { method: options.method.to_string(), images: calibration.drawn.len(), seed: options.seed };
     let provenance = Provenance {
@@ -147,7 +145,7 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
         calibration_images: calibration.digests.concat(),
     };
     let provenance = serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
-    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let labels: Vec<&str> = names.iter().map(String::as_str).collect();
     let (bytes, arena_bytes) = encode(graph, preprocess, &calibration, &labels, &provenance)?;
 
     let comparison = compare(&bytes, imported, images, &calibration)?;
@@ -195,16 +193,4 @@ fn compare(bytes: &[u8], imported: &Imported, images: &Dataset, calib: &Calibrat
     let mut comparison = Comparison::default();
     calib.logits.iter().zip(&logits).for_each(|(float, int8)| comparison.add(float, int8));
     Ok(comparison)
-}
-
-/// See [`convert`].
-fn labels_by_default(classes: usize, folders: &[String]) -> Vec<String> {
-    let imagenet = folders.len() != 1000 || is_imagenet_1k(folders.iter().map(String::as_str));
-    if classes == 1000 && imagenet {
-        imagenet_1k_names()
-    } else if folders.len() == classes {
-        folders.to_vec()
-    } else {
-        Vec::new()
-    }
 }

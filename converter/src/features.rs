@@ -1,56 +1,93 @@
-//! Activations of a model as an array for other programs: the vector before the classifier, or a stage's map.
+//! What a network sees, thinks on the way and says, as an array for other programs.
 
 use std::str::FromStr;
 
-use cardinal_runtime::Model;
+use cardinal_format::Shape;
 
 use crate::Error;
+use crate::engine::{Network, Runner};
 
-/// Which activation.
+/// Which values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Features {
+    /// The image as the network reads it, pixels from 0 to 255.
+    Image,
     /// The output of the global average pool: one value per channel.
     Pooled,
     /// The map that a stage, counted from 1, ends with.
     Stage(usize),
     /// A layer's map, by name.
     Layer(String),
+    /// One value per class.
+    Logits,
 }
 
 impl FromStr for Features {
     type Err = std::convert::Infallible;
 
-    /// `pooled`, `stage3`, or a layer's name as `cardinal inspect` shows it.
+    /// `image`, `pooled`, `stage3`, `logits`, or a layer's name as `cardinal inspect` shows it.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let stage = text.strip_prefix("stage").and_then(|number| number.parse().ok());
         Ok(match (text, stage) {
+            ("image", _) => Features::Image,
             ("pooled", _) => Features::Pooled,
+            ("logits", _) => Features::Logits,
             (_, Some(stage)) => Features::Stage(stage),
             _ => Features::Layer(text.to_owned()),
         })
     }
 }
 
+/// [`Features`], found in a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// See [`Features::Image`].
+    Image,
+    /// See [`Features::Logits`].
+    Logits,
+    /// The output of the layer of this name.
+    Layer(String),
+}
+
 impl Features {
-    /// The op of the model that writes the activation.
+    /// Where in the network they are.
     ///
     /// # Errors
-    /// The model has no such layer.
-    pub fn op<'m>(&self, model: &Model<'m>) -> Result<&'m str, Error> {
-        let wanted = match self {
+    /// The network has no such layer.
+    pub fn find(&self, network: &Network<'_>) -> Result<Wanted, Error> {
+        let start = match self {
+            Features::Image => return Ok(Wanted::Image),
+            Features::Logits => return Ok(Wanted::Logits),
             Features::Pooled => "avgpool".to_owned(),
             Features::Stage(stage) => format!("layer{stage}."),
             Features::Layer(name) => name.clone(),
         };
-        let fits = |&(name, op): &(&'m str, cardinal_format::Op<'m>)| match self {
-            // Ops run in order, so a stage's last is its end.
-            Features::Stage(_) => name.starts_with(&wanted),
-            _ => name == wanted && op.output().is_some(),
+        let layers = network.layers();
+        let fits = |name: &&&str| match self {
+            Features::Stage(_) => name.starts_with(&start),
+            _ => **name == start,
         };
-        model.file().ops().filter(fits).last().map(|(name, _)| name).ok_or_else(|| {
-            let layers: Vec<&str> = model.file().ops().map(|(name, _)| name).collect();
-            Error::Usage(format!("the model has no {self:?}; its layers are {}", layers.join(", ")))
-        })
+        // Layers run in order, so a stage's last is its end.
+        let found = layers.iter().rfind(fits).map(|name| Wanted::Layer((*name).to_owned()));
+        found.ok_or_else(|| Error::Usage(format!("the network has no {self:?}; its layers are {}", layers.join(", "))))
+    }
+}
+
+impl Wanted {
+    /// Runs a network on one image's pixels: its logits, and what is wanted.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn run(&self, runner: &mut Runner<'_, '_>, pixels: &[u8], image: Shape) -> Result<(Vec<f32>, Map), Error> {
+        if let Wanted::Layer(name) = self {
+            return runner.logits_and_map(pixels, name);
+        }
+        let logits = runner.logits(pixels)?;
+        let map = match self {
+            Wanted::Image => Map::from_hwc(image, pixels.iter().map(|&p| f32::from(p))),
+            _ => Map { shape: [logits.len(), 1, 1], values: logits.clone() },
+        };
+        Ok((logits, map))
     }
 }
 
@@ -61,6 +98,15 @@ pub struct Map {
     pub shape: [usize; 3],
     /// The values.
     pub values: Vec<f32>,
+}
+
+impl Map {
+    /// From values in the order height, width, channels.
+    pub fn from_hwc(shape: Shape, values: impl Iterator<Item = f32> + Clone) -> Self {
+        let [channels, height, width] = [shape.channels, shape.height, shape.width].map(|side| side as usize);
+        let plane = |c| values.clone().skip(c).step_by(channels);
+        Map { shape: [channels, height, width], values: (0..channels).flat_map(plane).collect() }
+    }
 }
 
 /// Maps of one shape as the bytes of a NumPy array file, `float32 (images, channels, height, width)`; of 1×1 maps
@@ -109,9 +155,13 @@ mod tests {
 
     #[test]
     fn names() {
-        for (text, features) in
-            [("pooled", Features::Pooled), ("stage3", Features::Stage(3)), ("conv1", Features::Layer("conv1".into()))]
-        {
+        for (text, features) in [
+            ("image", Features::Image),
+            ("pooled", Features::Pooled),
+            ("stage3", Features::Stage(3)),
+            ("conv1", Features::Layer("conv1".into())),
+            ("logits", Features::Logits),
+        ] {
             assert_eq!(text.parse(), Ok(features));
         }
     }

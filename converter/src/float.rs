@@ -5,7 +5,7 @@ use cardinal_tract::{Builder, Conv, FloatModel, InputShape, Pool, Tensor, TractE
 
 use crate::graph::{Graph, Op, Source};
 
-fn pool(window: &Window) -> Pool {
+pub(crate) fn pool(window: &Window) -> Pool {
     let wide = |n: u8| usize::from(n);
     Pool { kernel: window.kernel.map(wide), stride: window.stride.map(wide), padding: window.padding.map(wide) }
 }

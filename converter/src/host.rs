@@ -1,6 +1,5 @@
 //! Running a model where memory can be allocated.
 
-use cardinal_format::Tensor;
 use cardinal_format::layout::ALIGN;
 use cardinal_runtime::{Model, RuntimeError, Session};
 
@@ -43,19 +42,11 @@ impl<'m> Runner<'m> {
             if let Some((tensor, codes)) = step.output
                 && step.name == layer
             {
-                found = map(&tensor, codes);
+                found = Map::from_hwc(tensor.shape, codes.iter().map(|&code| tensor.qparams.dequantize(code)));
             }
         });
         Ok((logits.to_vec(), found))
     }
-}
-
-/// The output of a step as `[channels][height][width]` in real units.
-fn map(tensor: &Tensor, codes: &[i8]) -> Map {
-    let [channels, height, width] =
-        [tensor.shape.channels, tensor.shape.height, tensor.shape.width].map(|side| side as usize);
-    let plane = |c| codes.iter().skip(c).step_by(channels).map(|&code| tensor.qparams.dequantize(code));
-    Map { shape: [channels, height, width], values: (0..channels).flat_map(plane).collect() }
 }
 
 /// Verifies a model for use on the host: as [`Model::new`], and with an arena that can be allocated.

@@ -26,6 +26,19 @@ pub fn is_imagenet_1k<'a>(classes: impl ExactSizeIterator<Item = &'a str>) -> bo
     classes.len() == 1000 && classes.zip(imagenet_1k()).all(known)
 }
 
+/// Labels of a network that has none of its own: a folder's classes, if there are as many as the network has. A network of
+/// 1,000 classes gets ImageNet-1k's names, unless the folder has 1,000 classes that are others.
+pub fn by_default(classes: usize, folders: &[String]) -> Vec<String> {
+    let imagenet = folders.len() != 1000 || is_imagenet_1k(folders.iter().map(String::as_str));
+    if classes == 1000 && imagenet {
+        imagenet_1k_names()
+    } else if folders.len() == classes {
+        folders.to_vec()
+    } else {
+        Vec::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

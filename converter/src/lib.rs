@@ -8,7 +8,8 @@
 //! 4. [`plan`]: a place in the arena for every activation;
 //! 5. [`convert`]: all of it, to the bytes of a `.cardinal` file.
 //!
-//! [`evaluate`] runs the result (and the float graph beside it) over a labelled folder; [`images`] reads those.
+//! [`engine`] runs the result in the int8 kernels or in tract, and the checkpoint in tract; [`evaluate`] does so over a
+//! labelled folder; [`images`] reads those.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod architecture;
 pub mod calibrate;
 pub mod convert;
 pub mod embedded;
+pub mod engine;
 mod error;
 pub mod evaluate;
 pub mod features;
@@ -29,6 +31,7 @@ pub mod models;
 pub mod output;
 pub mod plan;
 pub mod progress;
+pub mod qdq;
 pub mod quantize;
 
 pub use error::Error;

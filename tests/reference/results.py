@@ -58,7 +58,7 @@ def int8(path: Path, calib: Path, test: Path, binary: Path | None) -> dict:
     return {
         "multiply_adds": made["multiply_adds"], "file_bytes": made["file_bytes"], "arena_bytes": made["arena_bytes"],
         "method": made["calibration"]["method"], "calibration_images": made["calibration"]["images"],
-        "images": seen["images"], "top1": seen["int8"]["top1"], "float_top1": seen["float"]["top1"],
+        "images": seen["images"], "top1": seen["top1"], "float_top1": seen["float"]["top1"],
         "agreement": seen["float"]["agreement"], "logit_sqnr_db": seen["float"]["logit_sqnr_db"],
     }  # fmt: skip
 

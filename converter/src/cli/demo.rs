@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use cardinal_converter::calibrate::Options;
 use cardinal_converter::convert::{Report, convert};
+use cardinal_converter::engine::Network;
 use cardinal_converter::evaluate::{Evaluation, evaluate};
 use cardinal_converter::{Error, embedded, host, output};
 use serde::Serialize;
@@ -37,8 +38,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let images = embedded::calibration_images()?;
     let converted = convert(&network, &images, Options { images: images.len(), ..Options::default() })?;
     let model = host::open(&converted.bytes).map_err(Error::model("the converted model"))?;
-    let float = network.graph.float_model()?;
-    let evaluation = evaluate(model, &embedded::test_images()?, Some(&float))?;
+    let float = Network::float32(&network)?;
+    let evaluation = evaluate(&Network::int8(model), &embedded::test_images()?, Some(&float))?;
     if let Some(path) = &args.output {
         output::write(path, &converted.bytes)?;
     }

@@ -5,27 +5,27 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cardinal_converter::convert::Provenance;
-use cardinal_converter::evaluate::{Evaluation, Evaluator, Header, Log, Outcome, labels, summarise};
+use cardinal_converter::Error;
+use cardinal_converter::engine::{Arithmetic, ModelFile, Network};
+use cardinal_converter::evaluate::{Evaluation, Evaluator, FloatComparison, Header, Log, Outcome, summarise};
 use cardinal_converter::images::Dataset;
-use cardinal_converter::import::{Imported, sha256};
-use cardinal_converter::{Error, host, import};
-use cardinal_runtime::Model;
+use cardinal_converter::import::sha256;
 use serde::Serialize;
 
-use super::{bytes, percent, print, print_json, read};
+use super::settings::{EngineArg, SettingsArgs};
+use super::{bytes, percent, print, print_json};
 
 /// Measure accuracy on labelled images
 ///
 /// The folder has a subfolder per class, or mosaics named `<label>_<name>.png` (one a class, tiles of the model's input
-/// size), or any images that --annotations lists. With --float the checkpoint runs beside the model, on the same pixels,
-/// in float32. With --log a run that was cut goes on where it was, and the parts of one evaluation (--shard) can run on
+/// size), or any images that --annotations lists. The model is a .cardinal file, or a checkpoint, which runs in float32.
+/// With --float the checkpoint runs beside a .cardinal file, on the same pixels. With --log a run that was cut goes on where it was, and the parts of one evaluation (--shard) can run on
 /// many machines: `cardinal merge` adds them up exactly.
 ///
 /// Example: cardinal eval resnext50.cardinal imagenet/val --float resnext50_32x4d.pth
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The model
+    /// The model: .cardinal, .pth, .safetensors or .onnx
     model: PathBuf,
     /// The labelled images
     images: PathBuf,
@@ -47,9 +47,13 @@ pub(super) struct Args {
     /// Let images count that the model was calibrated with
     #[arg(long)]
     allow_calibration_images: bool,
+    #[command(flatten)]
+    engine: EngineArg,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 #[derive(Serialize)]
@@ -65,27 +69,32 @@ pub(super) struct Document {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
-    let bytes = read(&args.model)?;
-    let model = host::open(&bytes).map_err(Error::model(&args.model))?;
-    let shape = model.image();
+    let settings = args.settings.settings()?;
+    // Flags tell what a checkpoint's weights cannot: the model's, or that of the network beside it.
+    let (own, beside) = if args.float.is_some() { (Default::default(), settings) } else { (settings, Default::default()) };
+    let file = ModelFile::open(&args.model, &own)?;
+    let network = file.network(args.engine.engine)?;
     let images = match &args.annotations {
         Some(list) => Dataset::annotated(&args.images, list)?,
-        None => Dataset::open(&args.images, [shape.height, shape.width])?,
+        None => Dataset::open(&args.images, network.input())?,
     };
-    let float = args.float.as_ref().map(|checkpoint| float_network(args, checkpoint, &model)).transpose()?;
-    let network = float.as_ref().map(|float| float.graph.float_model()).transpose()?;
-    let labels = labels(&model);
+    let float_file = match &args.float {
+        Some(path) => Some(ModelFile::open(path, &beside.or(file.settings().unwrap_or_default()))?),
+        None => None,
+    };
+    let float = float_file.as_ref().map(|float| float_network(args, float, &network)).transpose()?;
     let (mut log, mut outcomes) = match &args.log {
         Some(path) => {
             let header = Header {
                 schema: "cardinal.eval-log/1".into(),
-                model_sha256: sha256(&[&bytes]),
-                float_sha256: float.as_ref().map(|float| float.source.sha256.clone()),
+                model_sha256: file.sha256(),
+                arithmetic: network.arithmetic(),
+                float_sha256: float_file.as_ref().map(ModelFile::sha256),
                 images_sha256: identity(&images, &args.images),
                 images: images.len(),
-                classes: model.classes(),
-                labels: labels.clone(),
-                file_bytes: bytes.len(),
+                classes: network.classes,
+                labels: network.labels.clone(),
+                file_bytes: file.bytes(),
             };
             Log::open(path, &header).map(|(log, outcomes)| (Some(log), outcomes))?
         }
@@ -99,11 +108,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let mine = |index: &usize| index % shards == shard && !done.contains(index);
     let indices: Vec<usize> = (0..images.len()).filter(mine).collect();
     let allow_calibration_images = args.allow_calibration_images;
-    let evaluator = Evaluator { model, images: &images, float: network.as_ref(), allow_calibration_images };
+    let evaluator = Evaluator { network: &network, images: &images, float: float.as_ref(), allow_calibration_images };
     let keep = |batch: &[Outcome]| log.as_mut().map_or(Ok(()), |log| log.add(batch));
     outcomes.extend(evaluator.run(&indices, keep)?);
-    let evaluation = summarise(&outcomes, model.classes(), &labels);
-    show(Document { model: Some(args.model.clone()), file_bytes: bytes.len(), evaluation }, args.per_class, args.json)
+    let evaluation = summarise(&outcomes, network.arithmetic(), network.classes, &network.labels);
+    show(Document { model: Some(args.model.clone()), file_bytes: file.bytes(), evaluation }, args.per_class, args.json)
 }
 
 /// Prints an evaluation, also of `cardinal merge`.
@@ -136,43 +145,42 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     parsed.filter(|(i, n)| i < n).ok_or_else(|| "expected I/N with I from 0 to N-1, as 0/4".into())
 }
 
-/// Reads the checkpoint as it was read for the model, which must have the same input and classes.
-fn float_network(args: &Args, checkpoint: &Path, model: &Model<'_>) -> Result<Imported, Error> {
-    let settings = match serde_json::from_str::<Provenance>(model.file().provenance()) {
-        Ok(provenance) => provenance.settings,
-        Err(_) => Default::default(),
-    };
-    let imported = import::read(checkpoint, &settings)?;
-    if imported.graph.image != model.image() || imported.graph.classes() != model.classes() {
+/// The network beside, which must have the same input and classes.
+fn float_network<'a>(args: &Args, file: &'a ModelFile, network: &Network<'_>) -> Result<Network<'a>, Error> {
+    let float = file.network(None)?;
+    let beside = args.float.as_deref().unwrap_or("--float".as_ref()).display();
+    if float.arithmetic() != Arithmetic::Float32 {
+        return Err(Error::Usage(format!("{beside}: is no checkpoint, which --float compares with")));
+    }
+    if float.image != network.image || float.classes != network.classes {
         return Err(Error::Usage(format!(
-            "{} (input {}, {} classes) is another network than {} (input {}, {} classes)",
-            checkpoint.display(),
-            imported.graph.image,
-            imported.graph.classes(),
+            "{beside} (input {}, {} classes) is another network than {} (input {}, {} classes)",
+            float.image,
+            float.classes,
             args.model.display(),
-            model.image(),
-            model.classes()
+            network.image,
+            network.classes
         )));
     }
-    Ok(imported)
+    Ok(float)
 }
 
 /// The table, also of `cardinal demo`.
 pub(super) fn text(file_bytes: usize, evaluation: &Evaluation) -> String {
     let mut text = String::new();
-    let mut row = |name: &str, int8: String, float: String| {
-        let _ = writeln!(text, "{:<24}{int8:>12}  {float:>12}", name);
+    let mut row = |name: &str, own: String, float: String| {
+        let _ = writeln!(text, "{name:<24}{own:>12}  {float:>12}");
     };
     let float = evaluation.float.as_ref();
-    row("", "int8".into(), float.map_or(String::new(), |_| "float32".into()));
-    let of = |pick: &dyn Fn(&cardinal_converter::evaluate::FloatComparison) -> f64| {
+    row("", evaluation.arithmetic.to_string(), float.map_or(String::new(), |_| "float32".into()));
+    let of = |pick: &dyn Fn(&FloatComparison) -> f64| {
         float.map_or(String::new(), |f| percent(pick(f)))
     };
-    row("top-1", percent(evaluation.int8.top1), of(&|f| f.score.top1));
-    row("top-5", percent(evaluation.int8.top5), of(&|f| f.score.top5));
+    row("top-1", percent(evaluation.score.top1), of(&|f| f.score.top1));
+    row("top-5", percent(evaluation.score.top5), of(&|f| f.score.top5));
     row(
         "ms an image, one thread",
-        format!("{:.2}", evaluation.int8_ms),
+        format!("{:.2}", evaluation.ms),
         float.map_or(String::new(), |f| format!("{:.2}", f.ms)),
     );
     row("file", bytes(file_bytes as u64), String::new());
@@ -186,7 +194,7 @@ pub(super) fn text(file_bytes: usize, evaluation: &Evaluation) -> String {
 
 /// Each class's row, and of few classes which was taken for which.
 fn classes(evaluation: &Evaluation) -> String {
-    let mut text = format!("\n{:<28}{:>8}{:>12}{:>12}\n", "class", "images", "int8", "float32");
+    let mut text = format!("\n{:<28}{:>8}{:>12}{:>12}\n", "class", "images", evaluation.arithmetic, "float32");
     let name = |class: usize| {
         let row = evaluation.per_class.iter().find(|row| row.class == class);
         row.and_then(|row| row.label.clone()).unwrap_or_else(|| class.to_string())
@@ -196,7 +204,7 @@ fn classes(evaluation: &Evaluation) -> String {
         let _ = writeln!(text, "{:<28}{:>8}{:>12}{float:>12}", name(row.class), row.images, percent(row.top1));
     }
     if let Some(confusion) = evaluation.confusion.as_ref().filter(|confusion| confusion.len() <= 20) {
-        text += "\nlabelled (row), taken by the int8 model for (column)\n";
+        text += "\nlabelled (row), taken by the network for (column)\n";
         let _ = write!(text, "{:<16}", "");
         (0..confusion.len()).for_each(|class| _ = write!(text, "{class:>6}"));
         for (class, row) in confusion.iter().enumerate() {

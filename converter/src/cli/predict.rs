@@ -5,27 +5,31 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use cardinal_converter::features::{Features, Map, npy};
-use cardinal_converter::host::{self, Runner, ranking};
+use cardinal_converter::engine::{Arithmetic, ModelFile, Network};
+use cardinal_converter::features::{Features, npy};
+use cardinal_converter::host::ranking;
 use cardinal_converter::images::{self, Dataset, prepare};
 use cardinal_converter::{Error, output};
-use cardinal_runtime::{Model, probability};
+use cardinal_runtime::probability;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{print, print_json, read};
+use super::settings::{EngineArg, SettingsArgs};
+use super::{print, print_json};
 
 /// Classify images
 ///
-/// With --features the activation before the classifier (or another) is written as a NumPy array, in real units: one row
-/// per image, in the order of the results.
+/// The model is a .cardinal file, or a checkpoint, which runs in float32. With --features the activation before the
+/// classifier (or other values) is written as a NumPy array, in real units: one row per image, in the order of the
+/// results.
 ///
 /// Examples: cardinal predict resnext50.cardinal cat.jpg photos/ --topk 3
+///           cardinal predict resnext50.pth cat.jpg
 ///           camera-still | cardinal predict resnext50.cardinal -
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// The model
+    /// The model: .cardinal, .pth, .safetensors or .onnx
     model: PathBuf,
     /// Images (jpg, png, webp, bmp, ppm, pgm), folders of them, or - for one image on standard input
     #[arg(required = true)]
@@ -33,15 +37,20 @@ pub(super) struct Args {
     /// Classes to show for each image, best first
     #[arg(long, value_name = "K", default_value_t = 5)]
     topk: usize,
-    /// Write activations as well: pooled (if nothing follows), stage1 to stage4, or a layer's name
+    /// Write values as well: pooled (if nothing follows), stage1 to stage4, a layer's name, logits, or image (the pixels
+    /// that the network reads)
     #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "pooled")]
     features: Option<Features>,
     /// Where --features go
     #[arg(short, long, value_name = "FILE", default_value = "features.npy", requires = "features")]
     output: PathBuf,
+    #[command(flatten)]
+    engine: EngineArg,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// One class, with the names that ResNeXt users know.
@@ -66,6 +75,7 @@ struct Prediction {
 #[derive(Serialize)]
 struct Document {
     model: PathBuf,
+    arithmetic: Arithmetic,
     predictions: Vec<Prediction>,
 }
 
@@ -73,11 +83,10 @@ struct Document {
 const BATCH: usize = 64;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
-    let bytes = read(&args.model)?;
-    let model = host::open(&bytes).map_err(Error::model(&args.model))?;
-    let layer = args.features.as_ref().map(|features| features.op(&model)).transpose()?;
-    let shape = model.image();
-    let sources = sources(&args.images, [shape.height, shape.width])?;
+    let file = ModelFile::open(&args.model, &args.settings.settings()?)?;
+    let network = file.network(args.engine.engine)?;
+    let wanted = args.features.as_ref().map(|features| features.find(&network)).transpose()?;
+    let sources = sources(&args.images, network.input())?;
     let items: Vec<(&Source, usize)> = sources.iter().flat_map(|s| (0..s.len()).map(move |i| (s, i))).collect();
 
     let mut code = ExitCode::SUCCESS;
@@ -85,14 +94,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut maps = Vec::new();
     for batch in items.chunks(BATCH) {
         let results = batch.par_iter().map_init(
-            || Runner::new(model),
+            || network.runner(),
             |runner, &(source, index)| {
-                let pixels = source.prepare(index, &model)?;
-                let result = match layer {
-                    Some(layer) => runner.logits_and_map(&pixels, layer),
-                    None => runner.logits(&pixels).map(|logits| (logits, Map::default())),
-                };
-                result.map_err(Error::model("the model"))
+                let pixels = source.prepare(index, &network)?;
+                match &wanted {
+                    Some(wanted) => wanted.run(runner, &pixels, network.image).map(|(logits, map)| (logits, Some(map))),
+                    None => runner.logits(&pixels).map(|logits| (logits, None)),
+                }
             },
         );
         for (&(source, index), result) in batch.iter().zip(results.collect::<Vec<Result<_, Error>>>()) {
@@ -100,12 +108,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
             match result {
                 Ok((logits, map)) => {
                     let ranking = ranking(&logits);
-                    let best = class(&model, &logits, ranking.first().copied().unwrap_or(0));
-                    let top = ranking.into_iter().take(args.topk).map(|c| class(&model, &logits, c)).collect();
+                    let best = class(&network, &logits, ranking.first().copied().unwrap_or(0));
+                    let top = ranking.into_iter().take(args.topk).map(|c| class(&network, &logits, c)).collect();
                     let prediction = Prediction { file: source.name(index), best, top };
-                    if layer.is_some() {
-                        maps.push(map);
-                    }
+                    maps.extend(map);
                     if !args.json {
                         print(&text(&prediction))?;
                     }
@@ -118,12 +124,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
             }
         }
     }
-    if layer.is_some() {
+    if wanted.is_some() {
         output::write(&args.output, &npy(&maps))?;
-        eprintln!("{}: activations of {} images", args.output.display(), maps.len());
+        eprintln!("{}: values of {} images", args.output.display(), maps.len());
     }
     if args.json {
-        print_json("cardinal.predict/1", &Document { model: args.model.clone(), predictions })?;
+        print_json("cardinal.predict/1", &Document { model: args.model.clone(), arithmetic: network.arithmetic(), predictions })?;
     }
     Ok(code)
 }
@@ -165,8 +171,8 @@ impl Source {
         }
     }
 
-    fn prepare(&self, index: usize, model: &Model<'_>) -> Result<Vec<u8>, Error> {
-        let (spec, input) = (model.preprocess(), [model.image().height, model.image().width]);
+    fn prepare(&self, index: usize, network: &Network<'_>) -> Result<Vec<u8>, Error> {
+        let (spec, input) = (&network.preprocess, network.input());
         match self {
             Source::Images(images) => Ok(images.prepare(index, spec, input)?),
             Source::StandardInput(bytes) => {
@@ -177,9 +183,9 @@ impl Source {
     }
 }
 
-fn class(model: &Model<'_>, logits: &[f32], class: usize) -> Class {
+fn class(network: &Network<'_>, logits: &[f32], class: usize) -> Class {
     let score = probability(logits, class);
-    Class { pred_class: model.label(class as u32).map(str::to_owned), pred_label: class, pred_score: score }
+    Class { pred_class: network.labels.get(class).cloned(), pred_label: class, pred_score: score }
 }
 
 fn text(prediction: &Prediction) -> String {

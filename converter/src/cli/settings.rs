@@ -3,9 +3,18 @@
 use std::path::Path;
 
 use cardinal_converter::Error;
+use cardinal_converter::engine::Engine;
 use cardinal_converter::import::{FilterSetting, Preset, ResizeSetting, Settings};
 use cardinal_converter::labels::imagenet_1k_names;
 use clap::Args;
+
+/// Which engine.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct EngineArg {
+    /// What runs the network; default: what the file is made for
+    #[arg(long, value_enum)]
+    pub(super) engine: Option<Engine>,
+}
 
 /// The same keys as in the .toml file beside a checkpoint; flags win.
 #[derive(Args, Clone, Debug)]

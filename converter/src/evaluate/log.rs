@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{Evaluation, Outcome, summarise};
 use crate::Error;
+use crate::engine::Arithmetic;
 
 /// What outcomes belong to: only those of equal headers are summed up together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Header {
     pub schema: String,
     /// SHA-256 of the model file.
     pub model_sha256: String,
+    /// What it was run with.
+    pub arithmetic: Arithmetic,
     /// SHA-256 of the float checkpoint, if it runs beside.
     pub float_sha256: Option<String>,
     /// SHA-256 of the images' names and labels, in order.
@@ -111,7 +114,7 @@ pub fn merge(paths: &[PathBuf]) -> Result<(Header, Evaluation), Error> {
         )));
     }
     let outcomes: Vec<Outcome> = outcomes.into_values().collect();
-    let evaluation = summarise(&outcomes, header.classes, &header.labels);
+    let evaluation = summarise(&outcomes, header.arithmetic, header.classes, &header.labels);
     Ok((header, evaluation))
 }
 
@@ -119,6 +122,7 @@ impl Header {
     fn differs_in(&self, other: &Header) -> &'static str {
         match () {
             () if self.model_sha256 != other.model_sha256 => "model",
+            () if self.arithmetic != other.arithmetic => "--engine",
             () if self.float_sha256 != other.float_sha256 => "--float",
             () => "data set",
         }
@@ -138,7 +142,7 @@ fn parse(path: &Path, text: &str) -> Result<(Header, Vec<Outcome>, usize), Error
     let header: Header = serde_json::from_str(first).map_err(|error| wrong(1, error.to_string()))?;
     let outcomes = lines.map(|(i, line)| {
         let outcome: Outcome = serde_json::from_str(line).map_err(|error| wrong(i + 1, error.to_string()))?;
-        if outcome.index >= header.images || outcome.class >= header.classes || outcome.int8.best >= header.classes {
+        if outcome.index >= header.images || outcome.class >= header.classes || outcome.guess.best >= header.classes {
             return Err(wrong(i + 1, "an image or a class beyond those that the header states".into()));
         }
         Ok(outcome)

@@ -1,14 +1,11 @@
-//! Accuracy of a model over labelled images, and of the float network beside it.
+//! Accuracy of a network over labelled images, and of the float network beside it.
 
 mod log;
 mod outcome;
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use cardinal_calib::Sqnr;
-use cardinal_runtime::Model;
-use cardinal_tract::FloatModel;
 use rayon::prelude::*;
 
 pub use self::log::{Header, Log, merge};
@@ -16,9 +13,8 @@ pub use self::outcome::{
     Beside, ClassScore, Comparison, Evaluation, FloatComparison, Guess, Outcome, Score, summarise,
 };
 use crate::calibrate::image_digest;
-use crate::convert::Provenance;
-use crate::host::Runner;
-use crate::images::{Dataset, normalise_chw};
+use crate::engine::{Network, Runner};
+use crate::images::Dataset;
 use crate::labels::{imagenet_1k_class, is_imagenet_1k};
 use crate::{Error, progress};
 
@@ -27,15 +23,15 @@ use crate::{Error, progress};
 ///
 /// # Errors
 /// Classes that cannot be matched.
-pub fn match_classes(model: &Model<'_>, images: &Dataset) -> Result<Vec<usize>, Error> {
+pub fn match_classes(network: &Network<'_>, images: &Dataset) -> Result<Vec<usize>, Error> {
     let classes = images.classes();
     if classes.is_empty() {
         let labels: Option<Vec<usize>> = images.labels().iter().copied().collect();
         return match labels.map(|labels| labels.into_iter().max().unwrap_or(0)) {
-            Some(label) if label < model.classes() => Ok((0..model.classes()).collect()),
+            Some(label) if label < network.classes => Ok((0..network.classes).collect()),
             Some(label) => Err(Error::Usage(format!(
                 "the list has class {label}, but the model's {} classes are numbered from 0",
-                model.classes()
+                network.classes
             ))),
             None => Err(Error::Usage(
                 "the folder has no classes: expected class/image files, or mosaics named <label>_<name>.png, or a list \
@@ -44,7 +40,7 @@ pub fn match_classes(model: &Model<'_>, images: &Dataset) -> Result<Vec<usize>, 
             )),
         };
     }
-    let labels: Vec<&str> = model.file().labels().collect();
+    let labels: Vec<&str> = network.labels.iter().map(String::as_str).collect();
     let imagenet = is_imagenet_1k(labels.iter().copied());
     let find = |class: &String| {
         labels.iter().position(|label| label == class).or_else(|| imagenet_1k_class(class).filter(|_| imagenet))
@@ -52,13 +48,13 @@ pub fn match_classes(model: &Model<'_>, images: &Dataset) -> Result<Vec<usize>, 
     let by_name: Option<Vec<usize>> = classes.iter().map(find).collect();
     match by_name {
         Some(matched) => Ok(matched),
-        None if classes.len() == model.classes() => Ok((0..classes.len()).collect()),
+        None if classes.len() == network.classes => Ok((0..classes.len()).collect()),
         None => {
             let unknown = classes.iter().find(|c| !labels.contains(&c.as_str())).map_or("", String::as_str);
             Err(Error::Usage(format!(
                 "the folder has {} classes, the model {}, and class {unknown:?} is not a label of the model",
                 classes.len(),
-                model.classes()
+                network.classes
             )))
         }
     }
@@ -67,15 +63,15 @@ pub fn match_classes(model: &Model<'_>, images: &Dataset) -> Result<Vec<usize>, 
 /// Images whose results are kept together: if the run is cut, at most these are lost.
 const BATCH: usize = 256;
 
-/// An evaluation to be run: a model, labelled images, and what else is wanted.
+/// An evaluation to be run: a network, labelled images, and what else is wanted.
 pub struct Evaluator<'a> {
-    /// The model.
-    pub model: Model<'a>,
+    /// The network.
+    pub network: &'a Network<'a>,
     /// The images.
     pub images: &'a Dataset,
-    /// The float network, to run beside.
-    pub float: Option<&'a FloatModel>,
-    /// Whether images that the model was calibrated with may count.
+    /// The float network, to run beside on the same pixels.
+    pub float: Option<&'a Network<'a>>,
+    /// Whether images that the network was calibrated with may count.
     pub allow_calibration_images: bool,
 }
 
@@ -89,17 +85,16 @@ impl Evaluator<'_> {
         indices: &[usize],
         mut keep: impl FnMut(&[Outcome]) -> Result<(), Error>,
     ) -> Result<Vec<Outcome>, Error> {
-        let (model, images) = (self.model, self.images);
-        let classes = match_classes(&model, images)?;
-        let provenance = serde_json::from_str::<Provenance>(model.file().provenance()).ok();
-        let provenance = provenance.filter(|_| !self.allow_calibration_images);
-        let calibration: HashSet<&str> = provenance.iter().flat_map(Provenance::calibration_images).collect();
-        let (spec, shape) = (*model.preprocess(), model.image());
-        let input = [shape.height, shape.width];
+        let Evaluator { network, images, .. } = *self;
+        let classes = match_classes(network, images)?;
+        let calibration = Some(&network.calibration_images).filter(|used| {
+            !self.allow_calibration_images && !used.is_empty()
+        });
         let bar = progress::bar(indices.len(), "evaluating");
-        let one = |runner: &mut Runner<'_>, &index: &usize| -> Result<Outcome, Error> {
-            let pixels = images.prepare(index, &spec, input)?;
-            if !calibration.is_empty() && calibration.contains(image_digest(&pixels).as_str()) {
+        let start = || (network.runner(), self.float.map(Network::runner));
+        let one = |(runner, float): &mut (Runner<'_, '_>, Option<Runner<'_, '_>>), &index: &usize| {
+            let pixels = images.prepare(index, &network.preprocess, network.input())?;
+            if calibration.is_some_and(|used| used.contains(&image_digest(&pixels))) {
                 return Err(Error::Usage(format!(
                     "{}: the model was calibrated with this image, so it proves little: evaluate other images, or say \
                      --allow-calibration-images",
@@ -108,28 +103,22 @@ impl Evaluator<'_> {
             }
             let label = images.label(index).and_then(|label| classes.get(label)).copied();
             let class = label.ok_or_else(|| Error::Usage(format!("{}: has no class", images.name(index))))?;
-            let started = Instant::now();
-            let logits = runner.logits(&pixels).map_err(Error::model("the model"))?;
-            let int8 = Guess::new(&logits, class, started.elapsed().as_secs_f64());
-            let float = match self.float {
+            let (logits, guess) = judge(runner, &pixels, class)?;
+            let float = match float {
                 Some(float) => {
-                    let normalised = normalise_chw(&pixels, &spec, input);
-                    let started = Instant::now();
-                    let reference = float.run(&normalised)?;
-                    let seconds = started.elapsed().as_secs_f64();
+                    let (reference, guess) = judge(float, &pixels, class)?;
                     let mut sqnr = Sqnr::default();
                     sqnr.observe(&reference, &logits);
-                    let guess = Guess::new(&reference, class, seconds);
                     Some(Beside { guess, signal: sqnr.signal, noise: sqnr.noise })
                 }
                 None => None,
             };
             bar.inc(1);
-            Ok(Outcome { index, class, int8, float })
+            Ok(Outcome { index, class, guess, float })
         };
         let mut outcomes = Vec::with_capacity(indices.len());
         for batch in indices.chunks(BATCH) {
-            let done = batch.par_iter().map_init(|| Runner::new(model), one).collect::<Result<Vec<_>, _>>()?;
+            let done = batch.par_iter().map_init(start, one).collect::<Result<Vec<_>, _>>()?;
             keep(&done)?;
             outcomes.extend(done);
         }
@@ -138,20 +127,23 @@ impl Evaluator<'_> {
     }
 }
 
-/// Runs a model over all images, with the float network beside it if one is given.
+/// Runs one image, with a clock.
+fn judge(runner: &mut Runner<'_, '_>, pixels: &[u8], class: usize) -> Result<(Vec<f32>, Guess), Error> {
+    let started = Instant::now();
+    let logits = runner.logits(pixels)?;
+    let guess = Guess::new(&logits, class, started.elapsed().as_secs_f64());
+    Ok((logits, guess))
+}
+
+/// Runs a network over all images, with the float network beside it if one is given.
 ///
 /// # Errors
 /// As [`Evaluator::run`].
-pub fn evaluate(model: Model<'_>, images: &Dataset, float: Option<&FloatModel>) -> Result<Evaluation, Error> {
-    let evaluator = Evaluator { model, images, float, allow_calibration_images: false };
+pub fn evaluate(network: &Network<'_>, images: &Dataset, float: Option<&Network<'_>>) -> Result<Evaluation, Error> {
+    let evaluator = Evaluator { network, images, float, allow_calibration_images: false };
     let indices: Vec<usize> = (0..images.len()).collect();
     let outcomes = evaluator.run(&indices, |_| Ok(()))?;
-    Ok(summarise(&outcomes, model.classes(), &labels(&model)))
-}
-
-/// The model's labels; none, or one a class.
-pub fn labels(model: &Model<'_>) -> Vec<String> {
-    model.file().labels().map(str::to_owned).collect()
+    Ok(summarise(&outcomes, network.arithmetic(), network.classes, &network.labels))
 }
 
 #[cfg(test)]
@@ -168,17 +160,17 @@ mod tests {
         let network = Architecture { blocks: vec![1; 4], cardinality: 1, width_per_group: 4 };
         let graph = template(&network, [32, 32], 1000).expect("it fits");
         let (bytes, _) = untrained(&graph).expect("it fits");
-        let model = crate::host::open(&bytes).expect("a valid file");
+        let network = Network::int8(crate::host::open(&bytes).expect("a valid file"));
         let dir = tempfile::tempdir().expect("a folder");
         for name in ["n02123045", "toilet tissue", "n01440764"] {
             std::fs::create_dir(dir.path().join(name)).expect("a folder");
             RgbImage::new(2, 2).save(dir.path().join(name).join("a.png")).expect("written");
         }
         let images = Dataset::open(dir.path(), [32, 32]).expect("three classes");
-        assert_eq!(match_classes(&model, &images).expect("all known"), [0, 281, 999]);
+        assert_eq!(match_classes(&network, &images).expect("all known"), [0, 281, 999]);
         std::fs::rename(dir.path().join("n02123045"), dir.path().join("n00000000")).expect("renamed");
         let images = Dataset::open(dir.path(), [32, 32]).expect("three classes");
-        let error = match_classes(&model, &images).expect_err("an unknown class").to_string();
+        let error = match_classes(&network, &images).expect_err("an unknown class").to_string();
         assert!(error.contains("n00000000"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use cardinal_calib::Sqnr;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Arithmetic;
 use crate::host::ranking;
 
 /// int8 logits beside the float network's, image by image.
@@ -81,8 +82,8 @@ pub struct Outcome {
     pub index: usize,
     /// The class that it is labelled with, as the model counts.
     pub class: usize,
-    /// The int8 model.
-    pub int8: Guess,
+    /// What the network said.
+    pub guess: Guess,
     /// The float network, if it ran beside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub float: Option<Beside>,
@@ -119,7 +120,7 @@ pub struct ClassScore {
     pub label: Option<String>,
     /// Images of it.
     pub images: usize,
-    /// Share of them that the int8 model recognised.
+    /// Share of them that the network recognised.
     pub top1: f64,
     /// Share of them that the float network recognised.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,7 +135,7 @@ pub struct FloatComparison {
     pub score: Score,
     /// Share of images with the same best class.
     pub agreement: f64,
-    /// Signal-to-quantization-noise ratio of the int8 logits, dB.
+    /// Signal-to-quantization-noise ratio of the network's logits, dB.
     pub logit_sqnr_db: f64,
     /// Wall time of one image in tract, one thread, milliseconds.
     pub ms: f64,
@@ -145,16 +146,19 @@ pub struct FloatComparison {
 pub struct Evaluation {
     /// Images evaluated.
     pub images: usize,
-    /// The int8 model.
-    pub int8: Score,
-    /// Wall time of one image in the int8 model, one thread, milliseconds.
-    pub int8_ms: f64,
+    /// What the network computed with.
+    pub arithmetic: Arithmetic,
+    /// Its accuracy.
+    #[serde(flatten)]
+    pub score: Score,
+    /// Wall time of one image, one thread, milliseconds.
+    pub ms: f64,
     /// The float network, if it was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub float: Option<FloatComparison>,
     /// Every class that has images.
     pub per_class: Vec<ClassScore>,
-    /// Of at most 64 classes: images by labelled class (row) and by the int8 model's best guess (column).
+    /// Of at most 64 classes: images by labelled class (row) and by the network's best guess (column).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confusion: Option<Vec<Vec<usize>>>,
 }
@@ -164,14 +168,14 @@ const MAX_CONFUSION: usize = 64;
 
 /// Sums up outcomes; they are taken in order of their indices, so the same images give the same bits however they were
 /// divided.
-pub fn summarise(outcomes: &[Outcome], classes: usize, labels: &[String]) -> Evaluation {
+pub fn summarise(outcomes: &[Outcome], arithmetic: Arithmetic, classes: usize, labels: &[String]) -> Evaluation {
     let mut outcomes = outcomes.to_vec();
     outcomes.sort_unstable_by_key(|outcome| outcome.index);
     let n = outcomes.len().max(1) as f64;
     let beside: Option<Vec<Beside>> = outcomes.iter().map(|outcome| outcome.float).collect();
     let float = beside.filter(|beside| !beside.is_empty()).map(|beside| {
         let mut comparison = Comparison::default();
-        outcomes.iter().zip(&beside).for_each(|(outcome, float)| comparison.add_outcome(float, &outcome.int8));
+        outcomes.iter().zip(&beside).for_each(|(outcome, float)| comparison.add_outcome(float, &outcome.guess));
         FloatComparison {
             score: Score::new(beside.iter().map(|float| float.guess)),
             agreement: comparison.agreement(),
@@ -188,21 +192,22 @@ pub fn summarise(outcomes: &[Outcome], classes: usize, labels: &[String]) -> Eva
             class,
             label: labels.get(class).cloned(),
             images: of_class.len(),
-            top1: hits(&|outcome| Some(outcome.int8.place)),
+            top1: hits(&|outcome| Some(outcome.guess.place)),
             float_top1: float.as_ref().map(|_| hits(&|outcome| outcome.float.map(|float| float.guess.place))),
         })
     });
     let confusion = (classes <= MAX_CONFUSION).then(|| {
         let mut matrix = vec![vec![0; classes]; classes];
         for outcome in &outcomes {
-            matrix[outcome.class][outcome.int8.best] += 1;
+            matrix[outcome.class][outcome.guess.best] += 1;
         }
         matrix
     });
     Evaluation {
         images: outcomes.len(),
-        int8: Score::new(outcomes.iter().map(|outcome| outcome.int8)),
-        int8_ms: 1e3 * outcomes.iter().map(|outcome| outcome.int8.seconds).sum::<f64>() / n,
+        arithmetic,
+        score: Score::new(outcomes.iter().map(|outcome| outcome.guess)),
+        ms: 1e3 * outcomes.iter().map(|outcome| outcome.guess.seconds).sum::<f64>() / n,
         per_class: per_class.collect(),
         float,
         confusion,
@@ -215,28 +220,28 @@ mod tests {
 
     fn outcome(index: usize) -> Outcome {
         let seconds = 1e-3 / (index + 3) as f64;
-        let int8 = Guess { best: index % 3, place: index % 7, seconds };
+        let network = Guess { best: index % 3, place: index % 7, seconds };
         let (signal, noise) = (1.0 / (index + 1) as f64, 1e-3 / (index + 7) as f64);
-        let guess = Guess { best: index % 2, ..int8 };
-        Outcome { index, class: index % 4, int8, float: Some(Beside { guess, signal, noise }) }
+        let guess = Guess { best: index % 2, ..network };
+        Outcome { index, class: index % 4, guess: network, float: Some(Beside { guess, signal, noise }) }
     }
 
     #[test]
     fn order_does_not_matter() {
         let outcomes: Vec<Outcome> = (0..100).map(outcome).collect();
         let mut mixed: Vec<Outcome> = (0..100).map(|i| outcome(i * 37 % 100)).collect();
-        let whole = summarise(&outcomes, 4, &[]);
-        assert_eq!(summarise(&mixed, 4, &[]), whole);
+        let whole = summarise(&outcomes, Arithmetic::Int8, 4, &[]);
+        assert_eq!(summarise(&mixed, Arithmetic::Int8, 4, &[]), whole);
         mixed.pop();
-        assert_ne!(summarise(&mixed, 4, &[]), whole);
+        assert_ne!(summarise(&mixed, Arithmetic::Int8, 4, &[]), whole);
     }
 
     #[test]
     fn counts() {
         let outcomes: Vec<Outcome> = (0..28).map(outcome).collect();
         let labels = ["a", "b", "c", "d"].map(str::to_owned);
-        let sum = summarise(&outcomes, 4, &labels);
-        assert_eq!((sum.images, sum.int8.top1, sum.int8.top5), (28, 1.0 / 7.0, 5.0 / 7.0));
+        let sum = summarise(&outcomes, Arithmetic::Int8, 4, &labels);
+        assert_eq!((sum.images, sum.score.top1, sum.score.top5), (28, 1.0 / 7.0, 5.0 / 7.0));
         let first = &sum.per_class[0];
         assert_eq!((first.class, first.label.as_deref(), first.images), (0, Some("a"), 7));
         let confusion = sum.confusion.expect("four classes");

@@ -105,6 +105,29 @@ impl Builder {
         self.wire(name, math::add(), &[a.0, b.0])
     }
 
+    /// Adds the rounding to a grid of `scale`, as a quantized network has between its layers (a QuantizeLinear and a
+    /// DequantizeLinear in one): `scale · clamp(round(input / scale), low, high)`, ties to even.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is taken.
+    pub fn fake_quantize(
+        &mut self,
+        name: &str,
+        input: Tensor,
+        scale: f32,
+        [low, high]: [f32; 2],
+    ) -> Result<Tensor, TractError> {
+        let mut constant = |role, value| self.constant(name, role, &[1, 1, 1, 1], &[value]);
+        let scale = constant("scale", scale)?;
+        let (low, high) = (constant("low", low)?, constant("high", high)?);
+        let steps = self.wire(&format!("{name}.steps"), math::div(), &[input.0, scale])?;
+        let code = self.wire(&format!("{name}.round"), math::round_half_to_even(), &[steps.0])?;
+        let code = self.wire(&format!("{name}.max"), math::max(), &[code.0, low])?;
+        let code = self.wire(&format!("{name}.min"), math::min(), &[code.0, high])?;
+        self.wire(name, math::mul(), &[code.0, scale])
+    }
+
     /// Adds max pooling; padding never wins, as if it were -inf.
     ///
     /// # Errors

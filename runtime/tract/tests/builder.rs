@@ -277,3 +277,15 @@ fn what_does_not_fit_is_refused_by_name() {
     let model = b.finish(gap).unwrap();
     assert_eq!(model.run(&[0.0; 5]).unwrap_err(), TractError::Image { expected: INPUT.len(), found: 5 });
 }
+
+#[test]
+fn fake_quantization_rounds_to_a_grid() {
+    let shape = InputShape { channels: 1, height: 1, width: 9 };
+    let mut b = Builder::new(shape);
+    let x = b.fake_quantize("codes", b.input(), 0.5, [-2.0, 3.0]).expect("a new name");
+    let model = b.finish(x).expect("a valid graph");
+    // Ties go to even, as in section 3 of the quantization page.
+    let image = [0.0, 0.24, 0.25, 0.75, 1.25, -0.25, -0.75, 9.0, -9.0];
+    let expected = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, -1.0, 1.5, -1.0];
+    assert_eq!(model.run(&image).expect("it runs"), expected);
+}
