@@ -150,7 +150,7 @@ pub struct Network<'m> {
 
 enum Runs<'m> {
     Int8(Model<'m>),
-    Tract(InTract),
+    Tract(Box<InTract>),
 }
 
 struct InTract {
@@ -174,7 +174,10 @@ impl<'m> Network<'m> {
     /// As [`qdq()`].
     pub fn qdq(model: Model<'m>) -> Result<Self, Error> {
         let Qdq { model: graph, input, layers } = qdq(&model)?;
-        Ok(Self::of_file(model, Runs::Tract(InTract { model: graph, arithmetic: Arithmetic::Qdq, input, layers })))
+        Ok(Self::of_file(
+            model,
+            Runs::Tract(Box::new(InTract { model: graph, arithmetic: Arithmetic::Qdq, input, layers })),
+        ))
     }
 
     fn of_file(model: Model<'m>, runs: Runs<'m>) -> Self {
@@ -205,7 +208,7 @@ impl<'m> Network<'m> {
             classes: graph.classes(),
             labels: imported.labels.clone().unwrap_or_else(by_default),
             calibration_images: HashSet::new(),
-            runs: Runs::Tract(InTract { model, arithmetic: Arithmetic::Float32, input: preprocess, layers }),
+            runs: Runs::Tract(Box::new(InTract { model, arithmetic: Arithmetic::Float32, input: preprocess, layers })),
         })
     }
 

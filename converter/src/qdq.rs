@@ -51,7 +51,8 @@ pub fn qdq(model: &Model<'_>) -> Result<Qdq, Error> {
             Op::Conv(conv) => {
                 let to = tensor(conv.output)?;
                 let layout = conv.layout(&from, &to).ok_or_else(|| wrong("has no layout"))?;
-                let read = Dequantize { layout, kernel: conv.window.kernel, input: &from, output_scale: to.qparams.scale };
+                let read =
+                    Dequantize { layout, kernel: conv.window.kernel, input: &from, output_scale: to.qparams.scale };
                 let window = pool(&conv.window);
                 let offset = if image { pads } else { None };
                 if offset.is_none() && window.padding != [0; 4] && conv.pad_codes != [from.qparams.zero_point; 4] {

@@ -112,7 +112,7 @@ fn convert_inspect_predict_eval() {
         "--allow-calibration-images",
     ]));
     assert_eq!(scored["images"], 20);
-    assert_eq!(scored["int8"]["top5"], 1.0);
+    assert_eq!((&scored["arithmetic"], &scored["top5"]), (&"int8".into(), &1.0.into()));
     assert!(scored["float"]["logit_sqnr_db"].as_f64().expect("a number") > 10.0);
 }
 
@@ -143,7 +143,7 @@ fn shards_and_a_cut_run_add_up_exactly() {
         let command = ["eval", &model, "images", "--float", "tiny.pth", "--allow-calibration-images", "--json"];
         let mut result = json(&scratch.succeed(&[&command, more].concat()));
         // Times differ from run to run.
-        (result["int8_ms"], result["float"]["ms"]) = (0.into(), 0.into());
+        (result["ms"], result["float"]["ms"]) = (0.into(), 0.into());
         result
     };
     let whole = eval(&[]);
@@ -163,13 +163,17 @@ fn shards_and_a_cut_run_add_up_exactly() {
     assert!(scratch.fail(&["merge", "0.jsonl", "1.jsonl", "2.jsonl"]).contains("1 of 20 images"));
     eval(&["--shard", "2/3", "--log", "2.jsonl"]);
     let mut merged = json(&scratch.succeed(&["merge", "2.jsonl", "0.jsonl", "1.jsonl", "--json"]));
-    (merged["int8_ms"], merged["float"]["ms"], merged["model"]) = (0.into(), 0.into(), whole["model"].clone());
+    (merged["ms"], merged["float"]["ms"], merged["model"]) = (0.into(), 0.into(), whole["model"].clone());
     assert_eq!(merged, whole);
-    assert!(scratch.succeed(&["merge", "0.jsonl", "1.jsonl", "2.jsonl", "--per-class"]).contains("taken by the int8"));
+    assert!(
+        scratch.succeed(&["merge", "0.jsonl", "1.jsonl", "2.jsonl", "--per-class"]).contains("taken by the network")
+    );
 
     scratch.succeed(&["convert", "tiny.pth", "--calib", "images", "--method", "min-max", "-o", "other.cardinal"]);
     let message = scratch.fail(&["eval", "other.cardinal", "images", "--log", "0.jsonl"]);
     assert!(message.contains("0.jsonl: holds the evaluation of another model"), "{message}");
+    let message = scratch.fail(&["eval", &model, "images", "--log", "0.jsonl", "--engine", "tract"]);
+    assert!(message.contains("0.jsonl: holds the evaluation of another --engine"), "{message}");
 }
 
 #[test]
@@ -223,6 +227,53 @@ fn predict_writes_features() {
     assert_eq!(bytes as u64, 5 * 16 * side * side * 4);
     let message = scratch.fail(&["predict", &model, "images", "--features", "stage9", "-o", "nine.npy"]);
     assert!(message.contains("layer1.0.conv3") && !scratch.path("nine.npy").exists(), "{message}");
+}
+
+/// The three ways to run one network give the same documents, and nearly the same numbers.
+#[test]
+fn engines_differ_by_one_flag() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let ways: [(&str, &[&str]); 3] =
+        [("int8", &[&model]), ("qdq", &[&model, "--engine", "tract"]), ("float32", &["tiny.pth"])];
+    let mut scores = Vec::new();
+    for (arithmetic, way) in ways {
+        let features = ["--features", "stage2", "-o", arithmetic];
+        let text = scratch.succeed(&[&["predict"], way, &["images", "--json"], &features].concat());
+        let predicted = json(&text);
+        assert_eq!(predicted["arithmetic"], arithmetic);
+        let predictions = predicted["predictions"].as_array().expect("predictions").clone();
+        scores.push(predictions.iter().map(|p| p["pred_score"].as_f64().expect("a number")).collect::<Vec<_>>());
+        let evaluated =
+            json(&scratch.succeed(&[&["eval"], way, &["images", "--json", "--allow-calibration-images"]].concat()));
+        assert_eq!((&evaluated["arithmetic"], &evaluated["images"]), (&arithmetic.into(), &20.into()));
+    }
+    let worst = |other: &[f64]| scores[0].iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst(&scores[1]) < 0.01 && worst(&scores[2]) < 0.1, "{scores:?}");
+    let bytes = |name: &str| std::fs::read(scratch.path(name)).expect("written");
+    assert_eq!(
+        (bytes("int8").len(), bytes("int8")[..128].to_vec()),
+        (bytes("float32").len(), bytes("float32")[..128].to_vec())
+    );
+}
+
+/// The pixels that the network reads, and what it says of them.
+#[test]
+fn ends_of_the_network_as_features() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let values = |which: &str| {
+        scratch.succeed(&["predict", &model, "images/a/0.png", "--features", which, "-o", "x.npy"]);
+        let bytes = std::fs::read(scratch.path("x.npy")).expect("written");
+        bytes[128..].as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect::<Vec<_>>()
+    };
+    let image = values("image");
+    assert_eq!(image.len(), 3 * 16 * 16);
+    assert!(image.iter().all(|p| (0.0..=255.0).contains(p) && p.fract() == 0.0));
+    let logits = values("logits");
+    let predicted = json(&scratch.succeed(&["predict", &model, "images/a/0.png", "--json"]));
+    let best = predicted["predictions"][0]["pred_label"].as_u64().expect("a class") as usize;
+    assert!(logits.len() == 5 && logits.iter().all(|logit| *logit <= logits[best]), "{logits:?}");
 }
 
 #[test]
@@ -319,6 +370,11 @@ fn bad_inputs() {
             "not a PyTorch or safetensors checkpoint",
         ),
         (&["convert", "tiny.pth", "--calib", "images", "--arch", "resnext50-32x4d"], "not the resnext50-32x4d"),
+        (&["convert", "tiny.pth", "--calib", "images", "--ema"], "holds no averaged weights"),
+        (&["predict", "tiny.pth", "images/a/0.png", "--engine", "cardinal"], "convert the checkpoint first"),
+        (&["predict", "tiny.cardinal", "images/a/0.png", "--strides", "1,2"], "has its own settings"),
+        (&["eval", "tiny.cardinal", "images", "--float", "tiny.cardinal"], "not a PyTorch or safetensors checkpoint"),
+        (&["predict", "vgg.onnx", "images/a/0.png"], "vgg.onnx: node"),
         (&["models", "resnet50d"], "not an architecture of this family"),
         (&["inspect", "missing.cardinal"], "missing.cardinal"),
         (&["inspect", "empty.cardinal"], "empty or cut off"),

@@ -30,6 +30,65 @@ fn attribute<'a>(node: &'a mut pb::NodeProto, name: &str) -> &'a mut pb::Attribu
 /// What the refusal must say, and the change.
 type Row = (&'static str, fn(&mut pb::GraphProto));
 
+/// Turns the global average pool into one that states its extent.
+fn average(graph: &mut pb::GraphProto, kernel: [i64; 2]) {
+    let strides = attribute(node(graph, "Conv"), "strides").clone();
+    let pool = node(graph, "GlobalAveragePool");
+    pool.op_type = "AveragePool".into();
+    pool.attribute = vec![pb::AttributeProto { name: "kernel_shape".into(), ints: kernel.to_vec(), ..strides }];
+}
+
+/// The same network as TensorFlow's converter writes it, and with the sizes of a batch that is left open.
+#[test]
+fn other_ways_to_say_the_same() {
+    let expected = import(TINY).expect("the fixture");
+    let table: [fn(&mut pb::GraphProto); 3] = [
+        |g| average(g, [4, 4]),
+        |g| {
+            let perm = pb::AttributeProto { name: "perm".into(), ints: vec![0, 3, 1, 2], ..Default::default() };
+            let image = g.input[0].name.clone();
+            node(g, "Conv").input[0] = "transposed".into();
+            let (input, output) = (vec![image], vec!["transposed".into()]);
+            let attribute = vec![perm];
+            g.node.insert(
+                0,
+                pb::NodeProto { op_type: "Transpose".into(), input, output, attribute, ..Default::default() },
+            );
+            let Some(pb::type_proto::Value::TensorType(tensor)) =
+                g.input[0].r#type.as_mut().and_then(|t| t.value.as_mut())
+            else {
+                panic!("the image is a tensor");
+            };
+            tensor.shape.as_mut().expect("a shape").dim[1..].rotate_left(1);
+        },
+        |g| {
+            let flatten = g.node.iter().position(|n| n.op_type == "Flatten").expect("the fixture has one");
+            let pooled = g.node[flatten].input[0].clone();
+            let one = |op: &str, input: &[&str], output: &str| pb::NodeProto {
+                op_type: op.into(),
+                input: input.iter().map(|&name| name.into()).collect(),
+                output: vec![output.into()],
+                ..Default::default()
+            };
+            let index = g.initializer[0].name.clone();
+            g.node[flatten].op_type = "Reshape".into();
+            g.node[flatten].input.push("target".into());
+            let sizes = [
+                one("Shape", &[&pooled], "sizes"),
+                one("Gather", &["sizes", &index], "batch"),
+                one("Unsqueeze", &["batch"], "list"),
+                one("Concat", &["list", "list"], "target"),
+            ];
+            g.node.splice(flatten..flatten, sizes);
+        },
+    ];
+    for change in table {
+        let mut model = decode(TINY).expect("a valid fixture");
+        change(model.graph.as_mut().expect("a graph"));
+        assert_eq!(import(&model.encode_to_vec()).expect("the same network").graph, expected.graph);
+    }
+}
+
 #[test]
 fn changed_networks_are_refused_by_node() {
     let table: &[Row] = &[
@@ -58,6 +117,23 @@ fn changed_networks_are_refused_by_node() {
             let relu = node(g, "Relu").output[0].clone();
             node(g, "GlobalAveragePool").input[0] = relu;
             assert_ne!(gap.input, node(g, "GlobalAveragePool").input);
+        }),
+        ("training mode", |g| node(g, "BatchNormalization").output.push("batch_mean".into())),
+        ("averages 2×3 positions", |g| average(g, [2, 3])),
+        ("node transposed (Transpose): is not an operation", |g| {
+            let relu = node(g, "Relu").output[0].clone();
+            let perm = attribute(node(g, "Conv"), "strides").clone();
+            let perm = pb::AttributeProto { name: "perm".into(), ints: vec![0, 3, 1, 2], ..perm };
+            let output = vec!["transposed".into()];
+            let transpose = pb::NodeProto {
+                op_type: "Transpose".into(),
+                input: vec![relu],
+                output,
+                attribute: vec![perm],
+                ..Default::default()
+            };
+            let at = g.node.iter().position(|n| n.op_type == "Relu").expect("a ReLU");
+            g.node.insert(at + 1, transpose);
         }),
         ("alpha, beta and transA", |g| attribute(node(g, "Gemm"), "alpha").f = 2.0),
         ("NaN or infinite", |g| {

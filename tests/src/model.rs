@@ -162,7 +162,7 @@ pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_
     };
     let preprocess = Preprocess {
         colour,
-        resize: random.pick(&[Resize::Exact, Resize::ShortEdge(256)]),
+        resize: random.pick(&[Resize::Exact, Resize::ShortEdge(256), Resize::Square(256)]),
         filter: random.pick(&[Filter::Bilinear, Filter::Bicubic]),
         mean: floats(random),
         std: floats(random),

@@ -29,7 +29,8 @@ fn cifar10_int8_is_as_accurate_as_float() {
     assert!(converted.report.agreement >= 0.985, "agreement is {}", converted.report.agreement);
 
     let test = Dataset::open(&folder.join("data/cifar10/test"), [32, 32]).expect("mosaics");
-    let evaluation = evaluate(&Network::int8(open(&converted.bytes).expect("a valid file")), &test, None).expect("it runs");
+    let evaluation =
+        evaluate(&Network::int8(open(&converted.bytes).expect("a valid file")), &test, None).expect("it runs");
     assert_eq!(evaluation.images, 10_000);
     // PyTorch's float32 top-1 is 91.11 %.
     assert!(evaluation.score.top1 >= 0.9111 - 0.005, "int8 top-1 is {}", evaluation.score.top1);

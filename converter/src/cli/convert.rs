@@ -66,6 +66,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     }
     let imported = import::read(&args.checkpoint, &args.settings.settings()?)?;
     eprintln!("{}: {}", args.checkpoint.display(), imported.summary);
+    if imported.leaves_averaged {
+        eprintln!("the file holds averaged weights (EMA) too: --ema takes them");
+    }
     if let Some(wanted) = &args.arch
         && imported.summary.0 != *wanted
     {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cardinal_converter::Error;
-use cardinal_converter::engine::{Arithmetic, ModelFile, Network};
+use cardinal_converter::engine::{ModelFile, Network};
 use cardinal_converter::evaluate::{Evaluation, Evaluator, FloatComparison, Header, Log, Outcome, summarise};
 use cardinal_converter::images::Dataset;
-use cardinal_converter::import::sha256;
+use cardinal_converter::import::{self, Imported, sha256};
 use serde::Serialize;
 
 use super::settings::{EngineArg, SettingsArgs};
@@ -71,25 +71,24 @@ pub(super) struct Document {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let settings = args.settings.settings()?;
     // Flags tell what a checkpoint's weights cannot: the model's, or that of the network beside it.
-    let (own, beside) = if args.float.is_some() { (Default::default(), settings) } else { (settings, Default::default()) };
+    let (own, beside) =
+        if args.float.is_some() { (Default::default(), settings) } else { (settings, Default::default()) };
     let file = ModelFile::open(&args.model, &own)?;
     let network = file.network(args.engine.engine)?;
     let images = match &args.annotations {
         Some(list) => Dataset::annotated(&args.images, list)?,
         None => Dataset::open(&args.images, network.input())?,
     };
-    let float_file = match &args.float {
-        Some(path) => Some(ModelFile::open(path, &beside.or(file.settings().unwrap_or_default()))?),
-        None => None,
-    };
-    let float = float_file.as_ref().map(|float| float_network(args, float, &network)).transpose()?;
+    let read = |path: &PathBuf| import::read(path, &beside.or(file.settings().unwrap_or_default()));
+    let checkpoint = args.float.as_ref().map(read).transpose()?;
+    let float = checkpoint.as_ref().map(|imported| beside_network(args, imported, &network)).transpose()?;
     let (mut log, mut outcomes) = match &args.log {
         Some(path) => {
             let header = Header {
                 schema: "cardinal.eval-log/1".into(),
                 model_sha256: file.sha256(),
                 arithmetic: network.arithmetic(),
-                float_sha256: float_file.as_ref().map(ModelFile::sha256),
+                float_sha256: checkpoint.as_ref().map(|imported| imported.source.sha256.clone()),
                 images_sha256: identity(&images, &args.images),
                 images: images.len(),
                 classes: network.classes,
@@ -146,15 +145,12 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 }
 
 /// The network beside, which must have the same input and classes.
-fn float_network<'a>(args: &Args, file: &'a ModelFile, network: &Network<'_>) -> Result<Network<'a>, Error> {
-    let float = file.network(None)?;
-    let beside = args.float.as_deref().unwrap_or("--float".as_ref()).display();
-    if float.arithmetic() != Arithmetic::Float32 {
-        return Err(Error::Usage(format!("{beside}: is no checkpoint, which --float compares with")));
-    }
+fn beside_network<'a>(args: &Args, imported: &Imported, network: &Network<'_>) -> Result<Network<'a>, Error> {
+    let float = Network::float32(imported)?;
     if float.image != network.image || float.classes != network.classes {
         return Err(Error::Usage(format!(
-            "{beside} (input {}, {} classes) is another network than {} (input {}, {} classes)",
+            "{} (input {}, {} classes) is another network than {} (input {}, {} classes)",
+            imported.source.file,
             float.image,
             float.classes,
             args.model.display(),
@@ -173,9 +169,7 @@ pub(super) fn text(file_bytes: usize, evaluation: &Evaluation) -> String {
     };
     let float = evaluation.float.as_ref();
     row("", evaluation.arithmetic.to_string(), float.map_or(String::new(), |_| "float32".into()));
-    let of = |pick: &dyn Fn(&FloatComparison) -> f64| {
-        float.map_or(String::new(), |f| percent(pick(f)))
-    };
+    let of = |pick: &dyn Fn(&FloatComparison) -> f64| float.map_or(String::new(), |f| percent(pick(f)));
     row("top-1", percent(evaluation.score.top1), of(&|f| f.score.top1));
     row("top-5", percent(evaluation.score.top5), of(&|f| f.score.top5));
     row(

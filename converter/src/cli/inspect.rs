@@ -123,6 +123,7 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
 fn describe(spec: &Preprocess, image: Shape) -> String {
     let resize = match spec.resize {
         Resize::Exact => format!("resized to {}×{}", image.height, image.width),
+        Resize::Square(edge) => format!("resized to {edge}×{edge}, centre {}×{}", image.height, image.width),
         Resize::ShortEdge(edge) => format!("short edge to {edge}, centre {}×{}", image.height, image.width),
     };
     let channels = image.channels as usize;

@@ -129,7 +129,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         eprintln!("{}: values of {} images", args.output.display(), maps.len());
     }
     if args.json {
-        print_json("cardinal.predict/1", &Document { model: args.model.clone(), arithmetic: network.arithmetic(), predictions })?;
+        print_json(
+            "cardinal.predict/1",
+            &Document { model: args.model.clone(), arithmetic: network.arithmetic(), predictions },
+        )?;
     }
     Ok(code)
 }

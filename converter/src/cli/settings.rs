@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cardinal_converter::Error;
 use cardinal_converter::engine::Engine;
-use cardinal_converter::import::{FilterSetting, Preset, ResizeSetting, Settings};
+use cardinal_converter::import::{ColourSetting, FilterSetting, Preset, ResizeSetting, Settings};
 use cardinal_converter::labels::imagenet_1k_names;
 use clap::Args;
 
@@ -26,6 +26,9 @@ pub(super) struct SettingsArgs {
     /// Input size of the network
     #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size)]
     input: Option<[u32; 2]>,
+    /// Order of the channels that the network was trained with; --mean and --std are in it too
+    #[arg(long, value_name = "ORDER")]
+    colour: Option<ColourSetting>,
     /// Stride of the first convolution
     #[arg(long, value_name = "N")]
     stem_stride: Option<u8>,
@@ -44,12 +47,15 @@ pub(super) struct SettingsArgs {
     /// How a photograph reaches the input size
     #[arg(long, value_name = "HOW")]
     resize: Option<ResizeSetting>,
-    /// Pixels of the short edge before the centre crop
+    /// Pixels of the short edge (or of the square's sides) before the centre crop
     #[arg(long, value_name = "N")]
     resize_short: Option<u32>,
     /// Resampling filter
     #[arg(long, value_name = "FILTER")]
     filter: Option<FilterSetting>,
+    /// Take the file's averaged weights (EMA)
+    #[arg(long)]
+    ema: bool,
     /// Class names: a text file with one a line, a JSON array, a,b,c, or `imagenet-1k`; default: the folders of --calib,
     /// and of 1,000 classes ImageNet's
     #[arg(long, value_name = "FILE")]
@@ -61,7 +67,7 @@ impl SettingsArgs {
     pub(super) fn settings(&self) -> Result<Settings, Error> {
         let flags = Settings {
             input: self.input,
-            colour: None,
+            colour: self.colour,
             stem_stride: self.stem_stride,
             stem_pool: self.stem_pool,
             strides: self.strides.clone(),
@@ -70,9 +76,15 @@ impl SettingsArgs {
             resize: self.resize,
             resize_short: self.resize_short,
             filter: self.filter,
+            ema: self.ema.then_some(true),
             labels: self.labels.as_deref().map(labels).transpose()?,
         };
-        Ok(flags.or(self.preset.map_or_else(Settings::default, Preset::settings)))
+        let mut preset = self.preset.map_or_else(Settings::default, Preset::settings);
+        if flags.colour == Some(ColourSetting::Bgr) {
+            // Presets are red first.
+            preset.mean.iter_mut().chain(&mut preset.std).for_each(|values| values.reverse());
+        }
+        Ok(flags.or(preset))
     }
 }
 

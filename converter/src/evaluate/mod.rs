@@ -87,9 +87,8 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Outcome>, Error> {
         let Evaluator { network, images, .. } = *self;
         let classes = match_classes(network, images)?;
-        let calibration = Some(&network.calibration_images).filter(|used| {
-            !self.allow_calibration_images && !used.is_empty()
-        });
+        let calibration =
+            Some(&network.calibration_images).filter(|used| !self.allow_calibration_images && !used.is_empty());
         let bar = progress::bar(indices.len(), "evaluating");
         let start = || (network.runner(), self.float.map(Network::runner));
         let one = |(runner, float): &mut (Runner<'_, '_>, Option<Runner<'_, '_>>), &index: &usize| {

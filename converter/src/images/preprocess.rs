@@ -14,6 +14,8 @@ use super::{ImageError, convert};
 /// - [`Resize::ShortEdge`]: the short edge becomes `n` and the long edge `⌊n · long / short⌋`, then the input size is
 ///   cut out, starting at `round((side − input) / 2)`, half to even. So do torchvision and mmpretrain.
 ///
+/// - [`Resize::Square`]: the image is stretched to `n × n`, then cropped likewise.
+///
 /// An image that has the size already is not resampled.
 ///
 /// # Errors
@@ -23,6 +25,7 @@ pub fn prepare(image: &DynamicImage, spec: &Preprocess, input: [u32; 2]) -> Resu
     let to = match spec.resize {
         Resize::Exact => input,
         Resize::ShortEdge(edge) => short_edge(from, edge),
+        Resize::Square(edge) => [edge; 2],
     };
     if from.iter().chain(&to).any(|side| !(1..=MAX_SIDE).contains(side)) {
         return Err(ImageError::Scale { from, to });

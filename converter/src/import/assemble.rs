@@ -27,6 +27,15 @@ impl ConvPart {
     pub(super) fn out_channels(&self) -> u32 {
         self.bias.len() as u32
     }
+
+    /// Reads the channels of its input in the opposite order.
+    pub(super) fn reverse_inputs(&mut self) {
+        let taps = self.kernel.iter().map(|&side| usize::from(side)).product();
+        for row in self.weights.chunks_exact_mut(taps * self.in_per_group as usize) {
+            let planes: Vec<f32> = row.chunks_exact(taps).rev().flatten().copied().collect();
+            row.copy_from_slice(&planes);
+        }
+    }
 }
 
 /// A bottleneck block.
@@ -49,6 +58,8 @@ pub(super) struct Parts {
     pub stem: ConvPart,
     pub pool: Option<Window>,
     pub stages: Vec<Vec<BlockPart>>,
+    /// Height and width that the global average pool states, if it does.
+    pub averaged: Option<[u8; 2]>,
     pub head: Linear,
     pub head_origin: String,
 }
@@ -139,7 +150,15 @@ pub(super) fn graph(parts: Parts, resolved: &Resolved) -> Result<(Graph, Summary
             return Err(ImportError::Tensor { file, key: layer.origin.clone(), why });
         }
     }
-    graph.shapes().map_err(|(key, why)| ImportError::Tensor { file, key, why })?;
+    let fail = |(key, why)| ImportError::Tensor { file: file.clone(), key, why };
+    let shapes = graph.shapes().map_err(fail)?;
+    let last_map = graph.layers.iter().zip(&shapes).rev().find(|(layer, _)| matches!(layer.op, Op::Conv(_)));
+    if let (Some([height, width]), Some((_, map))) = (parts.averaged, last_map)
+        && [map.height, map.width] != [u32::from(height), u32::from(width)]
+    {
+        let why = format!("averages {height}×{width} positions of {map}: only an average over all is supported");
+        return Err(fail(("the average pool".into(), why)));
+    }
     let (cardinality, width_per_group) = first_3x3.unwrap_or((1, 0));
     Ok((graph, Summary(Architecture { blocks, cardinality, width_per_group })))
 }

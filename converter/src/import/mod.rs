@@ -14,6 +14,7 @@ use std::path::Path;
 use cardinal_format::Preprocess;
 use sha2::{Digest, Sha256};
 
+use self::checkpoint::{Checkpoint, CheckpointError, Weights};
 pub use self::error::ImportError;
 pub use self::preset::Preset;
 pub use self::settings::{ColourSetting, FilterSetting, ResizeSetting, Resolved, Settings};
@@ -33,6 +34,8 @@ pub struct Imported {
     pub labels: Option<Vec<String>>,
     /// What it is.
     pub summary: Summary,
+    /// Whether the file holds averaged weights (EMA) that were not asked for.
+    pub leaves_averaged: bool,
     /// The settings that were used, given or by default: importing with them again gives the same graph.
     pub settings: Settings,
     /// Where it came from.
@@ -57,7 +60,8 @@ impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Architecture { blocks, cardinality, width_per_group } = &self.0;
         let blocks: Vec<String> = blocks.iter().map(usize::to_string).collect();
-        write!(f, "ResNeXt-{} {cardinality}×{width_per_group}d, blocks {}", self.0.depth(), blocks.join("-"))
+        let family = if *cardinality == 1 { "ResNet" } else { "ResNeXt" };
+        write!(f, "{family}-{} {cardinality}×{width_per_group}d, blocks {}", self.0.depth(), blocks.join("-"))
     }
 }
 
@@ -83,13 +87,19 @@ pub fn from_bytes(bytes: &[u8], name: &str, settings: &Settings) -> Result<Impor
 
 fn import(bytes: &[u8], name: &str, folder: Option<&Path>, settings: &Settings) -> Result<Imported, ImportError> {
     let mut external = onnx::External::new(folder);
-    let parts = if onnx::looks_like(bytes) {
-        onnx::read(bytes, name, &mut external)?
-    } else {
-        let checkpoint = checkpoint::Checkpoint::read(bytes, name)?;
-        state_dict::read(&checkpoint, name)?
+    let weights = if settings.ema == Some(true) { Weights::Averaged } else { Weights::Trained };
+    let (mut parts, leaves_averaged) = match (onnx::looks_like(bytes), weights) {
+        (true, Weights::Averaged) => return Err(CheckpointError::NotAveraged { file: name.to_owned() }.into()),
+        (true, Weights::Trained) => (onnx::read(bytes, name, &mut external)?, false),
+        (false, _) => {
+            let checkpoint = Checkpoint::read_weights(bytes, name, weights)?;
+            (state_dict::read(&checkpoint, name)?, checkpoint.leaves_averaged())
+        }
     };
     let resolved = settings.resolve(&parts)?;
+    if resolved.bgr {
+        parts.stem.reverse_inputs();
+    }
     let (graph, summary) = assemble::graph(parts, &resolved)?;
     let labels = settings.labels.clone();
     if let Some(labels) = &labels
@@ -101,7 +111,7 @@ fn import(bytes: &[u8], name: &str, folder: Option<&Path>, settings: &Settings) 
     let files: Vec<&[u8]> = std::iter::once(bytes).chain(external.files()).collect();
     let source = SourceFile { file: name.to_owned(), sha256: sha256(&files) };
     let settings = resolved.settings(labels.clone());
-    Ok(Imported { graph, preprocess: resolved.preprocess, labels, summary, settings, source })
+    Ok(Imported { graph, preprocess: resolved.preprocess, labels, summary, leaves_averaged, settings, source })
 }
 
 /// SHA-256 of the concatenated parts, as lower-case hexadecimal.

@@ -9,13 +9,15 @@ use super::ImportError;
 use super::assemble::Parts;
 
 /// Colour as it is written in TOML.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ColourSetting {
     /// One channel.
     Grey,
     /// Three channels, red first.
     Rgb,
+    /// Three channels, blue first, as OpenCV and Caffe have them; mean and deviation are in this order too.
+    Bgr,
 }
 
 /// Geometry as it is written in TOML.
@@ -26,6 +28,8 @@ pub enum ResizeSetting {
     Exact,
     /// Short edge to `resize-short`, then centre crop.
     ShortEdge,
+    /// Stretch to a square of `resize-short`, then centre crop.
+    Square,
 }
 
 /// Filter as it is written in TOML.
@@ -45,7 +49,7 @@ pub struct Settings {
     /// Height, width of the network's input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<[u32; 2]>,
-    /// Must agree with the stem's channels.
+    /// What the network was trained on; must agree with the stem's channels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub colour: Option<ColourSetting>,
     /// Stride of the first convolution.
@@ -72,6 +76,9 @@ pub struct Settings {
     /// Resampling filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterSetting>,
+    /// Whether to take the file's averaged weights (EMA).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<bool>,
     /// Class names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
@@ -84,6 +91,9 @@ pub struct Resolved {
     /// Stem stride, stem pool, stage strides; `None` where the source states its windows itself.
     pub(super) topology: Option<(u8, bool, Vec<u8>)>,
     pub(super) preprocess: Preprocess,
+    /// Whether the network reads blue first, where `preprocess` has red first.
+    pub(super) bgr: bool,
+    ema: Option<bool>,
 }
 
 /// mmpretrain's ImageNet normalisation.
@@ -109,6 +119,7 @@ impl Settings {
             resize: self.resize.or(other.resize),
             resize_short: self.resize_short.or(other.resize_short),
             filter: self.filter.or(other.filter),
+            ema: self.ema.or(other.ema),
             labels: self.labels.or(other.labels),
         }
     }
@@ -172,8 +183,10 @@ impl Settings {
             Some((stride, pool, strides))
         };
 
+        let bgr = self.colour == Some(ColourSetting::Bgr);
         let per_channel = |given: &Option<Vec<f32>>, standard: [f32; 3], flag: &str| {
             let values = match given {
+                Some(values) if bgr => values.iter().rev().copied().collect(),
                 Some(values) => values.clone(),
                 None if imagenet => standard.to_vec(),
                 None => return Err(need(flag)),
@@ -194,7 +207,7 @@ impl Settings {
         }
         let resize = match self.resize.unwrap_or(ResizeSetting::ShortEdge) {
             ResizeSetting::Exact => Resize::Exact,
-            ResizeSetting::ShortEdge => {
+            cropped @ (ResizeSetting::ShortEdge | ResizeSetting::Square) => {
                 // 256 for 224, as the ImageNet recipe has it; small inputs are used whole.
                 let largest = input[0].max(input[1]);
                 let standard = if imagenet { (largest * 8).div_ceil(7) } else { largest };
@@ -205,14 +218,15 @@ impl Settings {
                         input[0], input[1]
                     ));
                 }
-                Resize::ShortEdge(edge)
+                if cropped == ResizeSetting::Square { Resize::Square(edge) } else { Resize::ShortEdge(edge) }
             }
         };
         let filter = match self.filter {
             Some(FilterSetting::Bicubic) => Filter::Bicubic,
             _ => Filter::Bilinear,
         };
-        Ok(Resolved { input, topology, preprocess: Preprocess { colour, resize, filter, mean, std } })
+        let preprocess = Preprocess { colour, resize, filter, mean, std };
+        Ok(Resolved { input, topology, preprocess, bgr, ema: self.ema })
     }
 }
 
@@ -223,25 +237,38 @@ impl Resolved {
         let (resize, resize_short) = match self.preprocess.resize {
             Resize::Exact => (ResizeSetting::Exact, None),
             Resize::ShortEdge(edge) => (ResizeSetting::ShortEdge, Some(edge)),
+            Resize::Square(edge) => (ResizeSetting::Square, Some(edge)),
         };
         let (stem_stride, stem_pool, strides) = match self.topology.clone() {
             Some((stride, pool, strides)) => (Some(stride), Some(pool), Some(strides)),
             None => (None, None, None),
         };
+        let in_order = |values: &[f32; 4]| {
+            let mut values = values[..channels].to_vec();
+            if self.bgr {
+                values.reverse();
+            }
+            Some(values)
+        };
         Settings {
             input: Some(self.input),
-            colour: Some(if channels == 1 { ColourSetting::Grey } else { ColourSetting::Rgb }),
+            colour: Some(match (channels, self.bgr) {
+                (1, _) => ColourSetting::Grey,
+                (_, true) => ColourSetting::Bgr,
+                (_, false) => ColourSetting::Rgb,
+            }),
             stem_stride,
             stem_pool,
             strides,
-            mean: Some(self.preprocess.mean[..channels].to_vec()),
-            std: Some(self.preprocess.std[..channels].to_vec()),
+            mean: in_order(&self.preprocess.mean),
+            std: in_order(&self.preprocess.std),
             resize: Some(resize),
             resize_short,
             filter: Some(match self.preprocess.filter {
                 Filter::Bilinear => FilterSetting::Bilinear,
                 Filter::Bicubic => FilterSetting::Bicubic,
             }),
+            ema: self.ema,
             labels,
         }
     }

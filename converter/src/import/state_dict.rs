@@ -7,8 +7,11 @@ use super::assemble::{BatchNorm, BlockPart, ConvPart, Parts};
 use super::checkpoint::{Checkpoint, Tensor};
 use crate::graph::Linear;
 
-/// Keys that tell nothing about inference.
+/// Ends of keys that tell nothing about inference.
 const IGNORED: [&str; 1] = ["num_batches_tracked"];
+
+/// mmcv's EMA hook keeps its second copy among the weights, `backbone.conv1.weight` as this and `backbone_conv1_weight`.
+const SECOND_COPY: &str = "ema_";
 
 struct Reader<'a> {
     checkpoint: &'a Checkpoint,
@@ -57,7 +60,17 @@ pub(super) fn read(checkpoint: &Checkpoint, file: &str) -> Result<Parts, ImportE
     }
     let (head, head_origin) = reader.head()?;
     reader.nothing_left()?;
-    Ok(Parts { file: file.into(), input: None, has_windows: false, stem, pool: None, stages, head, head_origin })
+    Ok(Parts {
+        file: file.into(),
+        input: None,
+        has_windows: false,
+        stem,
+        pool: None,
+        stages,
+        averaged: None,
+        head,
+        head_origin,
+    })
 }
 
 impl<'a> Reader<'a> {
@@ -148,7 +161,11 @@ impl<'a> Reader<'a> {
     }
 
     fn nothing_left(&self) -> Result<(), ImportError> {
-        let known = |key: &&str| self.used.contains(*key) || IGNORED.iter().any(|suffix| key.ends_with(suffix));
+        let known = |key: &&str| {
+            self.used.contains(*key)
+                || IGNORED.iter().any(|suffix| key.ends_with(suffix))
+                || key.strip_prefix("module.").unwrap_or(key).starts_with(SECOND_COPY)
+        };
         match self.checkpoint.keys().find(|key| !known(key)) {
             None => Ok(()),
             Some(key) => {

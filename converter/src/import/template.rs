@@ -39,7 +39,8 @@ pub fn template(architecture: &Architecture, input: [u32; 2], classes: usize) ->
     }
     let head = Linear { weights: vec![0.0; classes * channels as usize], bias: vec![0.0; classes] };
     let (file, head_origin) = (architecture.to_string(), "the classifier".to_owned());
-    let parts = Parts { file, input: None, has_windows: false, stem, pool: None, stages, head, head_origin };
+    let parts =
+        Parts { file, input: None, has_windows: false, stem, pool: None, stages, averaged: None, head, head_origin };
     let resolved = Settings { input: Some(input), ..Settings::default() }.resolve(&parts)?;
     Ok(assemble::graph(parts, &resolved)?.0)
 }

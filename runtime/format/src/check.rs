@@ -69,10 +69,10 @@ fn check_image(file: &File<'_>) -> Result<(), FormatError> {
     if shape.channels != spec.colour.channels() {
         return bad("colour (not the image's channels)");
     }
-    if let Resize::ShortEdge(edge) = spec.resize
+    if let Resize::ShortEdge(edge) | Resize::Square(edge) = spec.resize
         && edge < shape.height.max(shape.width)
     {
-        return bad("short edge (smaller than the input)");
+        return bad("edge (smaller than the input)");
     }
     for (i, (mean, std)) in spec.mean.iter().zip(&spec.std).enumerate() {
         let used = i < shape.channels as usize;

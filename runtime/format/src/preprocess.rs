@@ -29,6 +29,8 @@ pub enum Resize {
     Exact,
     /// The short edge to so many pixels, proportions kept; then the input size is cut from the centre.
     ShortEdge(u32),
+    /// Stretched to a square of so many pixels; then the input size is cut from the centre.
+    Square(u32),
 }
 
 /// Resampling filter; both are antialiased (the filter's support grows when shrinking), as Pillow's are.
@@ -65,6 +67,7 @@ impl Preprocess {
         let resize = match (u8_at(record, 1), u32_at(record, 4)) {
             (0, 0) => Resize::Exact,
             (1, edge @ 1..=65_535) => Resize::ShortEdge(edge),
+            (2, edge @ 1..=65_535) => Resize::Square(edge),
             _ => return Err(FormatError::Preprocess { field: "resize" }),
         };
         let filter = match u8_at(record, 2) {
@@ -85,6 +88,7 @@ impl Preprocess {
         let (mode, edge) = match self.resize {
             Resize::Exact => (0, 0),
             Resize::ShortEdge(edge) => (1, edge),
+            Resize::Square(edge) => (2, edge),
         };
         let filter = match self.filter {
             Filter::Bilinear => 0,

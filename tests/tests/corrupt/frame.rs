@@ -103,7 +103,7 @@ fn preprocess() {
     sample.refused(&[
         ("unknown colour", PREPROCESS, [2], bad("colour")),
         ("grey, but three channels", PREPROCESS, [0], bad("colour (not the image's channels)")),
-        ("unknown resize", PREPROCESS + 1, [2], bad("resize")),
+        ("unknown resize", PREPROCESS + 1, [3], bad("resize")),
         ("unknown filter", PREPROCESS + 2, [2], bad("filter")),
         ("reserved", PREPROCESS + 3, [1], bad(reserved)),
         ("reserved, later", PREPROCESS + 40, [1], bad(reserved)),
@@ -119,7 +119,8 @@ fn preprocess() {
         ("exact with an edge", PREPROCESS, resize(0, 256), bad("resize")),
         ("no edge", PREPROCESS, resize(1, 0), bad("resize")),
         ("huge edge", PREPROCESS, resize(1, 65_536), bad("resize")),
-        ("edge below the input", PREPROCESS, resize(1, 8), bad("short edge (smaller than the input)")),
+        ("square without an edge", PREPROCESS, resize(2, 0), bad("resize")),
+        ("edge below the input", PREPROCESS, resize(1, 8), bad("edge (smaller than the input)")),
     ]);
     assert_eq!(sample.error(PREPROCESS, &resize(1, 9)), None);
     let f32 = f32::to_le_bytes;

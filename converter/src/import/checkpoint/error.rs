@@ -94,6 +94,12 @@ pub enum CheckpointError {
         /// What it holds instead.
         found: String,
     },
+    /// Averaged weights were asked for.
+    #[error("{file}: holds no averaged weights (`state_dict_ema` or `model_ema`); leave out --ema")]
+    NotAveraged {
+        /// The file.
+        file: String,
+    },
     /// One tensor is of an unsupported kind or does not fit its storage.
     #[error("{file}: tensor {key}: {reason}")]
     Tensor {

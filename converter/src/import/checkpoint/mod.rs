@@ -46,13 +46,24 @@ pub struct Tensor {
 pub struct Checkpoint {
     tensors: BTreeMap<String, Tensor>,
     meta: BTreeMap<String, String>,
+    leaves_averaged: bool,
+}
+
+/// Which of the copies of its weights that a checkpoint can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// Those that the program which saved them would test.
+    Trained,
+    /// Their exponential moving average (EMA): timm's `state_dict_ema`, torchvision's `model_ema`. In mmengine's files
+    /// the average is the `state_dict` itself, and `ema_state_dict` holds what it was averaged from.
+    Averaged,
 }
 
 impl Checkpoint {
     /// Reads a checkpoint from the whole contents of a file.
     ///
     /// From a pickled checkpoint the tensors are those of its state dict: the first of the entries `state_dict`,
-    /// `model_state_dict`, `model`, `net`, `state_dict_ema`, `ema_state_dict` and `model_ema` that holds tensors,
+    /// `model_state_dict`, `model`, `net`, `state_dict_ema`, `model_ema` and `ema_state_dict` that holds tensors,
     /// otherwise the top level itself. Entries that are not tensors are left out.
     ///
     /// `file_name` only serves error messages.
@@ -63,11 +74,29 @@ impl Checkpoint {
     /// call that no checkpoint needs, or declare more than the file's length can account for. Reading neither
     /// panics nor executes anything, whatever the bytes are, and takes memory in proportion to the file.
     pub fn read(bytes: &[u8], file_name: &str) -> Result<Self, CheckpointError> {
-        match sniff::container(bytes, file_name)? {
-            Container::TorchZip => torch_zip::read(bytes, file_name),
-            Container::TorchLegacy => torch_legacy::read(bytes, file_name),
-            Container::Safetensors => safetensors::read(bytes, file_name),
+        Self::read_weights(bytes, file_name, Weights::Trained)
+    }
+
+    /// As [`Checkpoint::read`], but of these weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::read`], and if the file has no weights of that kind.
+    pub fn read_weights(bytes: &[u8], file_name: &str, weights: Weights) -> Result<Self, CheckpointError> {
+        match (sniff::container(bytes, file_name)?, weights) {
+            (Container::TorchZip, _) => torch_zip::read(bytes, file_name, weights),
+            (Container::TorchLegacy, _) => torch_legacy::read(bytes, file_name, weights),
+            (Container::Safetensors, Weights::Trained) => safetensors::read(bytes, file_name),
+            (Container::Safetensors, Weights::Averaged) => {
+                Err(CheckpointError::NotAveraged { file: file_name.to_owned() })
+            }
         }
+    }
+
+    /// Whether the file holds averaged weights that were not read.
+    #[must_use]
+    pub fn leaves_averaged(&self) -> bool {
+        self.leaves_averaged
     }
 
     /// The tensor named `key`.
@@ -112,6 +141,6 @@ impl Checkpoint {
 impl FromIterator<(String, Tensor)> for Checkpoint {
     /// A checkpoint of the given tensors, without metadata.
     fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(tensors: I) -> Self {
-        Self { tensors: tensors.into_iter().collect(), meta: BTreeMap::new() }
+        Self { tensors: tensors.into_iter().collect(), ..Self::default() }
     }
 }

@@ -13,7 +13,7 @@ use super::error::{CheckpointError, quoted};
 use super::pickle::{Arena, Pickle, Storage, Value};
 use super::state_dict::named_entries;
 use super::storage::Storages;
-use super::{Checkpoint, sniff, state_dict};
+use super::{Checkpoint, Weights, sniff, state_dict};
 
 /// 0x1950a86a20f9469cfc6c, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -21,7 +21,7 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 const PROTOCOL_VERSION: i64 = 1001;
 
 /// Reads a checkpoint from a stream that begins with a pickle.
-pub(super) fn read(bytes: &[u8], file: &str) -> Result<Checkpoint, CheckpointError> {
+pub(super) fn read(bytes: &[u8], file: &str, weights: Weights) -> Result<Checkpoint, CheckpointError> {
     let part = |name: &str, start: usize| Pickle::read(bytes, start).map_err(|error| error.of(file, name));
     let wrong = |offset: usize, reason: String| CheckpointError::Stream { file: file.to_owned(), offset, reason };
 
@@ -45,7 +45,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Checkpoint, CheckpointErr
     let keys = part("storage keys", object.end)?;
     let ranges = locate(bytes, &object.values, &keys).map_err(|(offset, reason)| wrong(offset, reason))?;
     let mut storages = Stream { bytes, file, end_of_pickles: keys.end, ranges };
-    state_dict::read(file, bytes.len(), &object, &mut storages)
+    state_dict::read(file, bytes.len(), &object, weights, &mut storages)
 }
 
 /// Where each storage's elements lie in `bytes`. Their size is known only from the object that uses them.
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn load(bytes: &[u8]) -> Result<Checkpoint, String> {
-        read(bytes, "model.pth").map_err(|error| error.to_string())
+        read(bytes, "model.pth", Weights::Trained).map_err(|error| error.to_string())
     }
 
     fn magic() -> Vec<u8> {

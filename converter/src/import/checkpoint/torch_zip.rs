@@ -14,10 +14,10 @@ use zip::result::ZipError;
 use super::error::{CheckpointError, quoted};
 use super::pickle::{Pickle, Storage};
 use super::storage::Storages;
-use super::{Checkpoint, limits, state_dict};
+use super::{Checkpoint, Weights, limits, state_dict};
 
 /// Reads a checkpoint from the bytes of a zip archive.
-pub(super) fn read(bytes: &[u8], file: &str) -> Result<Checkpoint, CheckpointError> {
+pub(super) fn read(bytes: &[u8], file: &str, weights: Weights) -> Result<Checkpoint, CheckpointError> {
     let mut archive = Archive::open(bytes, file)?;
     if archive.has("constants.pkl") {
         return Err(CheckpointError::TorchScript { file: file.to_owned() });
@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Checkpoint, CheckpointErr
         return Err(archive.error("data.pkl", reason));
     };
     let pickle = Pickle::read(&pickle, 0).map_err(|error| error.of(file, &archive.path("data.pkl")))?;
-    state_dict::read(file, bytes.len(), &pickle, &mut archive)
+    state_dict::read(file, bytes.len(), &pickle, weights, &mut archive)
 }
 
 /// An archive of which a limited number of bytes can be read in all.
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn load(bytes: &[u8]) -> Result<Checkpoint, String> {
-        read(bytes, "model.pth").map_err(|error| error.to_string())
+        read(bytes, "model.pth", Weights::Trained).map_err(|error| error.to_string())
     }
 
     /// The pickle of one tensor with `len` elements.

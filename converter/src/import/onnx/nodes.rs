@@ -1,6 +1,6 @@
 //! An ONNX graph as a list of steps: constants resolved, batch norm folded, nodes that change nothing left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use cardinal_format::Window;
@@ -19,7 +19,8 @@ pub(super) enum Kind {
     Relu,
     Add(Option<usize>),
     MaxPool(Window),
-    GlobalAvgPool,
+    /// With the extent that it averages over, if it is stated.
+    GlobalAvgPool(Option<[u8; 2]>),
     Linear(Linear),
 }
 
@@ -49,6 +50,10 @@ struct Reader<'a, 'b> {
     /// How often a value is read.
     readers: HashMap<String, usize>,
     steps: Vec<Step>,
+    /// Values that are sizes, computed while the network runs (of a batch that is left open).
+    extents: HashSet<String>,
+    /// Whether the image is batch × height × width × channels.
+    channels_last: bool,
     /// How many more floats may be copied out of constants. Nodes can share a constant, so a small file could otherwise
     /// ask for any amount of memory.
     budget: usize,
@@ -81,7 +86,17 @@ pub(super) fn read(
     let values = HashMap::from([(image.name.clone(), None)]);
     let len = external.files().fold(len, |sum, file| sum.saturating_add(file.len()));
     let budget = len.saturating_add(1 << 16);
-    let mut reader = Reader { file, external, constants, values, readers, steps: Vec::new(), budget };
+    let mut reader = Reader {
+        file,
+        external,
+        constants,
+        values,
+        readers,
+        steps: Vec::new(),
+        extents: HashSet::new(),
+        channels_last: false,
+        budget,
+    };
     for node in &graph.node {
         reader.node(node)?;
     }
@@ -96,7 +111,8 @@ pub(super) fn read(
         Some(dimension::Value::DimValue(n)) => u32::try_from(*n).ok().filter(|&n| n > 0),
         _ => None,
     };
-    Ok(Nodes { steps: reader.steps, input: side(2).zip(side(3)).map(|(h, w)| [h, w]), output })
+    let [height, width] = if reader.channels_last { [1, 2] } else { [2, 3] };
+    Ok(Nodes { steps: reader.steps, input: side(height).zip(side(width)).map(|(h, w)| [h, w]), output })
 }
 
 impl Reader<'_, '_> {
@@ -121,11 +137,19 @@ impl Reader<'_, '_> {
                 self.constants.insert(self.output(node)?, value);
             }
             "Identity" | "Dropout" => self.alias(node)?,
+            // Networks from TensorFlow read images with the channels last.
+            "Transpose" if ints(node, "perm") == [0, 3, 1, 2] && self.value(node, 0)?.is_none() => {
+                self.channels_last = true;
+                self.alias(node)?;
+            }
+            // Only a Reshape reads what these compute, and there it is passed over.
+            "Shape" => self.extent(node)?,
+            "Cast" | "Concat" | "Gather" | "Slice" | "Unsqueeze" if self.is_of_extents(node) => self.extent(node)?,
             // On one vector of features these only change the number of dimensions of size 1.
             "Flatten" | "Reshape" | "Squeeze" => {
                 let input = self.value(node, 0)?;
                 let vector = input.and_then(|i| self.steps.get(i));
-                if !matches!(vector.map(|s| &s.kind), Some(Kind::GlobalAvgPool | Kind::Linear(_))) {
+                if !matches!(vector.map(|s| &s.kind), Some(Kind::GlobalAvgPool(_) | Kind::Linear(_))) {
                     return Err(self.refuse(node, "is supported behind the global average pool only"));
                 }
                 self.alias(node)?;
@@ -148,7 +172,14 @@ impl Reader<'_, '_> {
                 let window = self.window(node, kernel)?;
                 self.push(node, Kind::MaxPool(window))?;
             }
-            "GlobalAveragePool" => self.push(node, Kind::GlobalAvgPool)?,
+            "GlobalAveragePool" => self.push(node, Kind::GlobalAvgPool(None))?,
+            "AveragePool" => {
+                let kernel = self.kernel(node, ints(node, "kernel_shape"))?;
+                if self.window(node, kernel)?.padding != [0; 4] {
+                    return Err(self.refuse(node, "a padded average is not supported"));
+                }
+                self.push(node, Kind::GlobalAvgPool(Some(kernel)))?;
+            }
             "ReduceMean" => {
                 let mut axes = match node.input.get(1).and_then(|name| self.constants.get(name)).map(Rc::as_ref) {
                     Some(Constant::Int(axes)) => axes.clone(),
@@ -159,7 +190,7 @@ impl Reader<'_, '_> {
                 if axes != [2, 3] {
                     return Err(self.refuse(node, format!("reduces axes {axes:?}; a global average pool has [2, 3]")));
                 }
-                self.push(node, Kind::GlobalAvgPool)?;
+                self.push(node, Kind::GlobalAvgPool(None))?;
             }
             "Gemm" | "MatMul" => self.linear(node)?,
             _ => return Err(self.refuse(node, "is not an operation of a ResNeXt classifier")),
@@ -196,6 +227,17 @@ impl Reader<'_, '_> {
         let value = self.value(node, 0)?;
         self.values.insert(self.output(node)?, value);
         Ok(())
+    }
+
+    fn extent(&mut self, node: &NodeProto) -> Result<(), ImportError> {
+        self.extents.insert(self.output(node)?);
+        Ok(())
+    }
+
+    /// Whether a node reads sizes and constants only.
+    fn is_of_extents(&self, node: &NodeProto) -> bool {
+        let known = |name: &String| self.extents.contains(name) || self.constants.contains_key(name);
+        !node.input.is_empty() && node.input.iter().all(known)
     }
 
     fn push(&mut self, node: &NodeProto, kind: Kind) -> Result<(), ImportError> {
@@ -267,6 +309,10 @@ impl Reader<'_, '_> {
 
     /// Folds into the convolution before it, which nothing else may read.
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), ImportError> {
+        // Before opset 14 the other outputs say so, which inference does not have.
+        if int(node, "training_mode", 0) != 0 || node.output.iter().skip(1).any(|name| !name.is_empty()) {
+            return Err(self.refuse(node, "batch norm is in training mode: export the network after model.eval()"));
+        }
         let before = self.value(node, 0)?;
         let epsilon = attribute(node, "epsilon").map_or(BatchNorm::EPSILON, |a| a.f);
         let vectors = (1..5).map(|i| Ok(self.floats(node, i)?.1)).collect::<Result<Vec<_>, ImportError>>()?;

@@ -46,7 +46,12 @@ pub(super) fn parts(nodes: Nodes, file: &str) -> Result<Parts, ImportError> {
     if stages.is_empty() {
         return Err(walker.refuse(at, "no residual block follows the stem"));
     }
-    at = walker.only(at, |kind| matches!(kind, Kind::GlobalAvgPool), "a residual block or the global average pool")?;
+    at = walker.only(
+        at,
+        |kind| matches!(kind, Kind::GlobalAvgPool(_)),
+        "a residual block or the global average pool",
+    )?;
+    let averaged = if let Kind::GlobalAvgPool(averaged) = walker.steps[at].kind { averaged } else { None };
     at = walker.only(at, |kind| matches!(kind, Kind::Linear(_)), "the classifier")?;
     let head_origin = walker.steps[at].name.clone();
     if at != nodes.output || walker.used != walker.steps.len() {
@@ -55,7 +60,8 @@ pub(super) fn parts(nodes: Nodes, file: &str) -> Result<Parts, ImportError> {
     let Kind::Linear(head) = walker.steps.swap_remove(at).kind else {
         return Err(walker.refuse(at, "is not the classifier"));
     };
-    Ok(Parts { file: file.into(), input: nodes.input, has_windows: true, stem, pool, stages, head, head_origin })
+    let (file, input) = (file.into(), nodes.input);
+    Ok(Parts { file, input, has_windows: true, stem, pool, stages, averaged, head, head_origin })
 }
 
 impl Walker<'_> {
