@@ -89,8 +89,8 @@ fn failure(name: &str) -> impl FnOnce(image::ImageError) -> ImageError {
 
 /// The image's pixels as bytes, height × width × channels, as by Pillow's `convert("RGB")` or `convert("L")`.
 ///
-/// Transparency is dropped, not blended; grey is repeated; of 16-bit samples the high byte is taken (Pillow clips
-/// 16-bit grey to 255 instead); luma is `(19595 R + 38470 G + 7471 B + 32768) >> 16`.
+/// Transparency is dropped, not blended; grey is repeated; of 16-bit samples the high byte is taken, but 16-bit grey
+/// without alpha is clipped to 255, which leaves of most such images white: divide by 257 when saving them; luma is `(19595 R + 38470 G + 7471 B + 32768) >> 16`.
 pub fn convert(image: &DynamicImage, colour: Colour) -> Cow<'_, [u8]> {
     let (samples, channels) = samples(image);
     match (colour, channels) {
@@ -110,7 +110,7 @@ fn samples(image: &DynamicImage) -> (Cow<'_, [u8]>, usize) {
         DynamicImage::ImageLumaA8(b) => (b.as_raw().into(), 2),
         DynamicImage::ImageRgb8(b) => (b.as_raw().into(), 3),
         DynamicImage::ImageRgba8(b) => (b.as_raw().into(), 4),
-        DynamicImage::ImageLuma16(b) => (high_bytes(b.as_raw()), 1),
+        DynamicImage::ImageLuma16(b) => (b.as_raw().iter().map(|&s| s.min(255) as u8).collect(), 1),
         DynamicImage::ImageLumaA16(b) => (high_bytes(b.as_raw()), 2),
         DynamicImage::ImageRgb16(b) => (high_bytes(b.as_raw()), 3),
         DynamicImage::ImageRgba16(b) => (high_bytes(b.as_raw()), 4),
@@ -215,7 +215,7 @@ mod tests {
         let grey = |pixel: u8| DynamicImage::from(ImageBuffer::from_pixel(1, 1, Luma([pixel])));
         let grey16 = |pixel: u16| DynamicImage::from(ImageBuffer::from_pixel(1, 1, Luma([pixel])));
         let rgba16 = |pixel: [u16; 4]| DynamicImage::from(ImageBuffer::from_pixel(1, 1, Rgba(pixel)));
-        let table: [(DynamicImage, [u8; 3], u8); 9] = [
+        let table: [(DynamicImage, [u8; 3], u8); 10] = [
             (rgba([255, 0, 0, 255]), [255, 0, 0], 76),
             (rgba([0, 255, 0, 0]), [0, 255, 0], 150),
             (rgba([0, 0, 255, 9]), [0, 0, 255], 29),
@@ -223,7 +223,8 @@ mod tests {
             (rgba([255; 4]), [255; 3], 255),
             (DynamicImage::from(rgba([1, 2, 3, 4]).to_rgb8()), [1, 2, 3], 2),
             (grey(77), [77; 3], 77),
-            (grey16(0x80ff), [0x80; 3], 0x80),
+            (grey16(0x80ff), [255; 3], 255),
+            (grey16(0x0080), [0x80; 3], 0x80),
             (rgba16([0x10ff, 0x2000, 0x30ff, 0]), [0x10, 0x20, 0x30], 29),
         ];
         for (image, rgb, l) in table {
