@@ -2,7 +2,7 @@
 
 use cardinal_format::quant::QParams;
 use cardinal_format::write::{Contents, to_bytes};
-use cardinal_format::{Op, Preprocess, Tensor, TensorId};
+use cardinal_format::{FormatError, Op, Preprocess, Tensor, TensorId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -125,13 +125,27 @@ pub fn encode(
         labels,
         provenance,
     };
-    Ok((to_bytes(&contents).map_err(Error::Write)?, plan.arena_len))
+    let bytes = to_bytes(&contents).map_err(|cause| match cause {
+        FormatError::Op { op, .. } if usize::from(op) < layers.len() => {
+            Error::WriteLayer { layer: layers[usize::from(op)].name.clone(), cause }
+        }
+        _ => Error::Write(cause),
+    })?;
+    Ok((bytes, plan.arena_len))
 }
 
 /// Calibrates, quantizes, plans, writes, and compares the result with the float network on the calibration images.
 ///
 /// Labels that the checkpoint does not have are [`labels::by_default`].
+///
+/// # Errors
+/// Images that cannot be read, or a network whose numbers int8 cannot hold; each with its name.
 pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
+    converted(imported, images, options).map_err(|error| error.of_network(&imported.source.file))
+}
+
+/// See [`convert`].
+fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
     let Imported { graph, preprocess, .. } = imported;
     let calibration = calibrate(graph, preprocess, images, options)?;
     let names = imported.labels.clone().unwrap_or_else(|| labels::by_default(graph.classes(), images.classes()));

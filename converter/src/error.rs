@@ -50,12 +50,38 @@ pub enum Error {
     /// The network that was asked for does not fit the format.
     #[error("this network cannot be written as a .cardinal file: {0}")]
     Write(FormatError),
+    /// One layer of it does not.
+    #[error("layer {layer} cannot be written to a .cardinal file: {cause}; its weights are too large or too small")]
+    WriteLayer {
+        /// The layer.
+        layer: String,
+        /// Why.
+        cause: FormatError,
+    },
+    /// A network was read, but cannot be converted.
+    #[error("{file}: {cause}")]
+    Network {
+        /// The file that it came from.
+        file: String,
+        /// Why.
+        cause: Box<Error>,
+    },
     /// Options or inputs that contradict each other.
     #[error("{0}")]
     Usage(String),
 }
 
 impl Error {
+    /// As it is, but with the file that the network came from where it is the network that is at fault.
+    pub(crate) fn of_network(self, file: &str) -> Error {
+        match self {
+            Error::Float(_) | Error::Quantize { .. } | Error::Write(_) | Error::WriteLayer { .. } => {
+                Error::Network { file: file.to_owned(), cause: Box::new(self) }
+            }
+            other => other,
+        }
+    }
+
     /// For `map_err` on file operations.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();

@@ -92,6 +92,10 @@ impl Graph {
             };
             let Some(input) = shape_of(layer.input) else { return fail("reads a later layer".into()) };
             let window = |window: &Window, channels: u32| match window.output(input.height, input.width) {
+                _ if !window.is_sane() => Err(format!(
+                    "its padding of {:?} is no smaller than its kernel of {:?}",
+                    window.padding, window.kernel
+                )),
                 Some([height, width]) => Ok(Shape { height, width, channels }),
                 None => Err(format!(
                     "its {:?} window does not fit an input of {input}: is the input size right?",

@@ -60,10 +60,25 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says on standard error what went wrong. Errors quote names out of files, which are of any length and may hold escape
+/// sequences: neither may reach the terminal.
+fn complain(error: &Error) {
+    const LONGEST: usize = 4000;
+    let mut shown = String::new();
+    for c in error.to_string().chars().take(LONGEST) {
+        match c {
+            '\n' => shown.push(c),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    eprintln!("error: {shown}");
 }
 
 /// Writes a result to standard output. A reader that closes the pipe early (`| head`) has what it wanted.

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::settings::{EngineArg, SettingsArgs};
-use super::{print, print_json};
+use super::{complain, print, print_json};
 
 /// Classify images
 ///
@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
                     predictions.push(prediction);
                 }
                 Err(error) => {
-                    eprintln!("error: {error}");
+                    complain(&error);
                     code = ExitCode::FAILURE;
                 }
             }

@@ -7,15 +7,16 @@ use std::path::Path;
 
 use cardinal_format::Colour;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::ImageError;
 
 /// Longest side of an image, in pixels.
 pub(super) const MAX_SIDE: u32 = 20_000;
 
-/// Largest file, and largest decoded image, in bytes. A decoder's own buffers come on top, at most a few times that.
-pub(super) const MAX_BYTES: u64 = 512 << 20;
+/// Largest file, and largest decoded image, in bytes: 89 megapixels of RGB. A decoder's own buffers come on top, at most
+/// twice that (the coefficients of a progressive JPEG).
+pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// Reads and decodes an image file: JPEG, PNG, WebP, BMP, PPM or PGM by content, whatever its name says.
 ///
@@ -23,7 +24,7 @@ pub(super) const MAX_BYTES: u64 = 512 << 20;
 ///
 /// # Errors
 /// The file cannot be read, is no image, is damaged, has no pixels, has a side over 20,000 pixels, or takes over
-/// 512 MiB before or after decoding.
+/// 256 MiB before or after decoding, as it is or as 8-bit RGB.
 pub fn open(path: &Path) -> Result<DynamicImage, ImageError> {
     decode(&read(path)?, &path.display().to_string())
 }
@@ -69,18 +70,40 @@ fn decoder<'a>(bytes: &'a [u8], name: &str) -> Result<(impl ImageDecoder + 'a, O
     limits.max_alloc = Some(MAX_BYTES);
 
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::io(name))?;
+    if reader.format() == Some(ImageFormat::Jpeg) && is_cut(bytes) {
+        return Err(ImageError::CutOff { name: name.to_owned() });
+    }
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(failure(name))?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(ImageError::Empty { name: name.to_owned() });
     }
-    if decoder.total_bytes() > MAX_BYTES {
+    // Grey becomes RGB for most networks, and a bomb of one bit a pixel is the smallest.
+    let rgb = 3 * u64::from(width) * u64::from(height);
+    if decoder.total_bytes().max(rgb) > MAX_BYTES {
         return Err(ImageError::TooLarge { name: name.to_owned(), what: "decoded" });
     }
     // Damaged metadata is no reason to refuse the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok((decoder, orientation))
+}
+
+/// Whether a JPEG has no end. Its decoder would make up the missing part.
+fn is_cut(jpeg: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+    let mut at = 2;
+    // What comes before the first scan may hold a thumbnail, which has an end of its own.
+    while let Some(&[0xff, marker, high, low]) = jpeg.get(at..).and_then(<[u8]>::first_chunk) {
+        match marker {
+            START_OF_SCAN => return !jpeg[at..].windows(2).any(|pair| pair == END_OF_IMAGE),
+            // Any number of these may precede a marker.
+            0xff => at += 1,
+            _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+        }
+    }
+    at >= jpeg.len()
 }
 
 fn failure(name: &str) -> impl FnOnce(image::ImageError) -> ImageError {
@@ -125,7 +148,7 @@ fn luma(r: u8, g: u8, b: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use image::codecs::png::PngEncoder;
-    use image::{ColorType, ImageBuffer, ImageEncoder, ImageFormat, Luma, RgbImage, Rgba};
+    use image::{ColorType, ImageBuffer, ImageEncoder, Luma, RgbImage, Rgba};
 
     use super::*;
 
@@ -182,15 +205,18 @@ mod tests {
     #[test]
     fn hostile_bytes_are_errors_that_name_the_file() {
         let png = encoded(&DynamicImage::new_rgb8(9, 9), ImageFormat::Png);
+        let jpeg = encoded(&DynamicImage::new_rgb8(9, 9), ImageFormat::Jpeg);
         let bmp_without_pixels = {
             let mut bytes = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Bmp);
             bytes[18..22].fill(0);
             bytes
         };
-        let table: [(&str, &[u8]); 8] = [
+        let table: [(&str, &[u8]); 10] = [
             ("nothing", b""),
             ("text", b"not an image"),
             ("cut off", &png[..png.len() / 2]),
+            ("a photograph cut off", &jpeg[..jpeg.len() - 2]),
+            ("a photograph cut off in its head", &jpeg[..100]),
             ("only a signature", &png[..8]),
             ("too wide", b"P5 20001 1 255 "),
             ("too many pixels", b"P6 20000 20000 255 "),

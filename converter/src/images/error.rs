@@ -95,6 +95,12 @@ pub enum ImageError {
         /// "encoded" or "decoded".
         what: &'static str,
     },
+    /// An image that ends in its middle.
+    #[error("{name}: the image is cut off; copy or download it again, or remove it")]
+    CutOff {
+        /// The file.
+        name: String,
+    },
     /// An image without pixels.
     #[error("{name}: the image has no pixels; remove it")]
     Empty {

@@ -106,7 +106,8 @@ fn import(bytes: &[u8], name: &str, folder: Option<&Path>, settings: &Settings) 
         && labels.len() != graph.classes()
     {
         let (given, needed) = (labels.len(), graph.classes());
-        return Err(ImportError::Settings(format!("{given} labels were given, but the network has {needed} classes")));
+        let why = format!("{name}: {given} labels were given, but the network has {needed} classes");
+        return Err(ImportError::Settings(why));
     }
     let files: Vec<&[u8]> = std::iter::once(bytes).chain(external.files()).collect();
     let source = SourceFile { file: name.to_owned(), sha256: sha256(&files) };

@@ -126,7 +126,7 @@ impl Settings {
 
     /// Answers every question for a network, or says which flag is missing.
     pub(super) fn resolve(&self, parts: &Parts) -> Result<Resolved, ImportError> {
-        let fail = |why: String| Err(ImportError::Settings(why));
+        let fail = |why: String| Err(ImportError::Settings(format!("{}: {why}", parts.file)));
         let channels = parts.stem.in_per_group;
         let colour = match channels {
             1 => Colour::Grey,
@@ -193,7 +193,8 @@ impl Settings {
             };
             if values.len() != channels as usize || values.iter().any(|v| !v.is_finite()) {
                 return Err(ImportError::Settings(format!(
-                    "{flag} needs {channels} finite numbers on the 0…255 scale"
+                    "{}: {flag} needs {channels} finite numbers on the 0…255 scale",
+                    parts.file
                 )));
             }
             let mut filled = [0.0; 4];

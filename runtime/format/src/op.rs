@@ -34,7 +34,8 @@ impl Window {
         Some([side(height, top, bottom, kernel_h, down)?, side(width, left, right, kernel_w, across)?])
     }
 
-    fn is_sane(&self) -> bool {
+    /// Whether no side is 0 and every position of the window has a value of its input under it.
+    pub fn is_sane(&self) -> bool {
         let [kernel_h, kernel_w] = self.kernel;
         let [top, left, bottom, right] = self.padding;
         !self.kernel.contains(&0)

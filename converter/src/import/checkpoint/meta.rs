@@ -48,17 +48,26 @@ impl Collector<'_, '_> {
     }
 
     fn value(&mut self, path: String, id: Id) {
+        if !self.work(1) {
+            return;
+        }
         let text = match (self.scalar(id), self.values.sequence(id)) {
             (Some(serde_json::Value::String(text)), _) => Some(text),
             (Some(scalar), _) => Some(scalar.to_string()),
             (None, Some(items)) => self.list(items),
             (None, None) => None,
         };
-        if let Some(text) = text
-            && let Some(left) = self.bytes_left.checked_sub(path.len() + text.len())
-        {
-            self.bytes_left = left;
-            self.meta.insert(path, text);
+        let Some(text) = text else { return };
+        let len = path.len() + text.len();
+        match self.bytes_left.checked_sub(len) {
+            Some(left) => {
+                self.bytes_left = left;
+                self.meta.insert(path, text);
+            }
+            // One long text can have a million keys.
+            None => {
+                self.work(len);
+            }
         }
     }
 

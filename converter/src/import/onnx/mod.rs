@@ -4,6 +4,7 @@
 //! structure: [`nodes`] turns the file into a list of steps with constants resolved and batch norm folded, [`structure`]
 //! follows it from the image to the logits, block by block. Every step must find its place.
 
+mod encoding;
 mod external;
 mod nodes;
 mod structure;
@@ -23,6 +24,10 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 
 /// Reads an ONNX file, and what lies beside it if `external` has a folder.
 pub(super) fn read(bytes: &[u8], file: &str, external: &mut External<'_>) -> Result<Parts, ImportError> {
+    if !encoding::is_modest(bytes) {
+        let why = "has far more nodes, attributes or names than a ResNeXt needs".into();
+        return Err(ImportError::Onnx { file: file.into(), why });
+    }
     let proto = decode(bytes).map_err(|error| ImportError::Onnx { file: file.into(), why: error.to_string() })?;
     let Some(graph) = proto.graph else {
         return Err(ImportError::Onnx { file: file.into(), why: "has no graph: it is empty or cut off".into() });

@@ -70,7 +70,9 @@ pub(super) fn read(
     let mut constants = Constants::new();
     for tensor in &graph.initializer {
         let value = constant(tensor, external).map_err(|why| bad(format!("initializer {}: {why}", tensor.name)))?;
-        constants.insert(tensor.name.clone(), Rc::new(value));
+        if constants.insert(tensor.name.clone(), Rc::new(value)).is_some() {
+            return Err(bad(format!("initializer {} is there twice", tensor.name)));
+        }
     }
     let mut inputs = graph.input.iter().filter(|input| !constants.contains_key(&input.name));
     let (Some(image), None) = (inputs.next(), inputs.next()) else {
@@ -198,8 +200,13 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
+    /// The name of a node's first output, which nothing before it may have.
     fn output(&self, node: &NodeProto) -> Result<String, ImportError> {
-        node.output.first().cloned().ok_or_else(|| self.refuse(node, "has no output"))
+        let name = node.output.first().ok_or_else(|| self.refuse(node, "has no output"))?;
+        if self.values.contains_key(name) || self.constants.contains_key(name) {
+            return Err(self.refuse(node, format!("writes {name:?}, which is there already")));
+        }
+        Ok(name.clone())
     }
 
     fn value(&self, node: &NodeProto, input: usize) -> Result<Option<usize>, ImportError> {

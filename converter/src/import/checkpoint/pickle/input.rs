@@ -19,13 +19,18 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
-        let rest = self.stream.get(self.position..).unwrap_or_default();
-        let bytes = rest.get(..len).ok_or_else(|| match rest.len() {
-            0 => Fault::from("the pickle is cut off"),
-            left => Fault::Malformed(format!("the pickle declares {len} bytes where {left} are left")),
-        })?;
+        let bytes = self.peek(len)?;
         self.position += len;
         Ok(bytes)
+    }
+
+    /// The next `len` bytes, which stay to be taken.
+    pub(super) fn peek(&self, len: usize) -> Result<&'a [u8], Fault> {
+        let rest = self.stream.get(self.position..).unwrap_or_default();
+        rest.get(..len).ok_or_else(|| match rest.len() {
+            0 => Fault::from("the pickle is cut off"),
+            left => Fault::Malformed(format!("the pickle declares {len} bytes where {left} are left")),
+        })
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {

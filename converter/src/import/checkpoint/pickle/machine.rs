@@ -53,9 +53,10 @@ impl<'a> Machine<'a> {
                     return Err(Fault::Malformed(format!("pickle protocol {version}; 2 to 5 are supported")));
                 }
             }
-            // A frame only says how much may be read at once.
+            // A frame only says how much may be read at once; but so much has to be there.
             op::FRAME => {
-                self.input.take(8)?;
+                let len = self.input.len8()?;
+                self.input.peek(len)?;
             }
             op::STOP => return self.pop().map(Some),
             op::MARK => self.marks.push(self.stack.len()),

@@ -15,7 +15,7 @@ const BY_PYTHON: [&[u8]; 2] = [
       \x00N\x88K\x01\x85q\x03K\x01K\x02\x86q\x04K\x01K\x02K\x03\x87q\x05(K\x01K\x02K\x03K\x04tq\x06)eX\x01\x00\x00\x00b\
       q\x07\x8a\x06\x00\x00\x00\x00\x00\x01X\x01\x00\x00\x00eq\x0fc__builtin__\nset\nq\x10]q\x11X\x01\x00\x00\x00xq\
       \x12a\x85q\x13Rq\x14u.",
-    b"\x80\x04\x95u\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94]\x94(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00G@\
+    b"\x80\x04\x95]\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94]\x94(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00G@\
       \x04\x00\x00\x00\x00\x00\x00N\x88K\x01\x85\x94K\x01K\x02\x86\x94K\x01K\x02K\x03\x87\x94(K\x01K\x02K\x03K\x04t\x94\
       )e\x8c\x01b\x94\x8a\x06\x00\x00\x00\x00\x00\x01\x8c\x01e\x94\x8f\x94(\x8c\x01x\x94\x90u.",
 ];
@@ -118,6 +118,7 @@ fn malformed_pickles_are_refused() {
         ("text protocol", start().raw(b"I1\n").stop(), "byte 2: opcode 0x49, which PyTorch does not write"),
         ("declared text", start().op(op::BINUNICODE).raw(&[0xff; 4]).stop(), "declares 4294967295 bytes where 1"),
         ("declared bytes", start().op(op::BINBYTES8).raw(&[0xff; 8]).stop(), "bytes where 1 are left"),
+        ("declared frame", start().op(op::FRAME).raw(&[0xff; 8]).op(op::NONE).stop(), "bytes where 2 are left"),
         ("declared integer", start().op(op::LONG4).raw(&[0xff; 4]).stop(), "declares 4294967295 bytes"),
         ("nothing to stop with", start().stop(), "the stack is empty"),
         ("pop below a mark", start().op(op::NONE).op(op::MARK).op(op::TUPLE1).stop(), "the stack is empty"),
