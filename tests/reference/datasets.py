@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+BILINEAR = Image.Resampling.BILINEAR
+
 # Where Debian's package `dataset-fashion-mnist` puts its files.
 FMNIST = Path("/usr/share/datasets/fashion-mnist")
 FMNIST_ASSETS = Path(__file__).resolve().parents[2] / "converter/assets/fmnist"
@@ -156,8 +158,8 @@ def cifar10(directory: Path | None) -> Dataset:
     return Dataset(train.classes, train, test, torch.arange(0), sha256)
 
 
-def centre_crop(image: Image.Image, size: int, short: int) -> np.ndarray:
-    """Short edge to `short` (antialiased bilinear), then the centre; HWC RGB bytes.
+def centre_crop(image: Image.Image, size: int, short: int, how: Image.Resampling = BILINEAR) -> np.ndarray:
+    """Short edge to `short` (antialiased), then the centre; HWC RGB bytes.
 
     Sizes and offsets are rounded as in mmpretrain's ResizeEdge and CenterCrop.
     """
@@ -166,7 +168,7 @@ def centre_crop(image: Image.Image, size: int, short: int) -> np.ndarray:
     if min(width, height) != short:
         landscape = width >= height
         long = int(short * max(width, height) / min(width, height))
-        image = image.resize((long, short) if landscape else (short, long), Image.Resampling.BILINEAR)
+        image = image.resize((long, short) if landscape else (short, long), how)
         width, height = image.size
     left, top = round((width - size) / 2), round((height - size) / 2)
     return np.asarray(image)[top : top + size, left : left + size]

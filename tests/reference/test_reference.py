@@ -20,6 +20,7 @@ from PIL import Image
 
 import checkpoint
 import datasets
+import family
 import make_cifar10
 import record
 import results
@@ -209,6 +210,18 @@ def test_centre_crop_rounds_as_mmpretrain_does():
     resized = np.asarray(image.resize((165, 110), Image.Resampling.BILINEAR))
     assert np.array_equal(datasets.centre_crop(image, 96, 110), resized[7:103, 34:130])
     assert datasets.centre_crop(image.convert("L"), 96, 110).shape == (96, 96, 3)
+
+
+def test_what_family_counts_as_wrong():
+    rows = [{"name": "right", "float_relative_error": 1e-5}, {"name": "wrong", "float_relative_error": 1e-3}]
+    rows += [
+        {"name": "foreign", "refused": "no", "expected": True},
+        {"name": "ours", "refused": "no", "expected": False},
+    ]
+    assert family.failed(rows) == ["wrong", "ours"]
+    theirs = np.float32([[1, -4], [2, 0]])
+    assert family.relative_error(theirs + 0.5, theirs) == 0.125
+    assert family.sqnr_db(theirs * 0.9, theirs) == pytest.approx(20, abs=1e-3)
 
 
 def test_views_are_drawn_from_the_generator_alone():
