@@ -4,7 +4,7 @@
 use core::ops::Range;
 
 use crate::bytes::u16_at;
-use crate::layout::{ALIGN, NO_TENSOR, header};
+use crate::layout::{ALIGN, NO_TENSOR, align_up, header};
 use crate::op::{NAME_AT, RESERVED_FROM};
 use crate::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES, WeightLayout};
 use crate::{ChannelBlock, File, FormatError, Op, Resize, Shape, Tensor, TensorId};
@@ -24,6 +24,7 @@ pub(crate) fn check(file: &File<'_>) -> Result<(), FormatError> {
     for at in file.labels {
         string(file, u32::from_le_bytes(*at))?;
     }
+    let mut blobs = Blobs { at: 0 };
     for (number, record) in file.ops.iter().enumerate() {
         let op = number as u16;
         string(file, crate::bytes::u32_at(record, NAME_AT))?;
@@ -31,9 +32,28 @@ pub(crate) fn check(file: &File<'_>) -> Result<(), FormatError> {
         if !unused_is_zero(record, &parsed) {
             return Err(FormatError::Op { op, field: "a reserved or unused byte" });
         }
-        check_op(file, number, &parsed)?;
+        check_op(file, number, &parsed, &mut blobs)?;
+    }
+    // Nothing but blobs, and each once: what is verified is never more than the file.
+    if blobs.at != file.data.len() {
+        return Err(FormatError::Header { at: header::DATA_LEN });
     }
     Ok(())
+}
+
+/// Follows the data section: blobs lie one after the other, in the order of their ops.
+struct Blobs {
+    at: usize,
+}
+
+impl Blobs {
+    /// Whether `blob` is the next one.
+    fn next(&mut self, file: &File<'_>, blob: &[u8]) -> bool {
+        let at = (blob.as_ptr() as usize).wrapping_sub(file.data.as_ptr() as usize);
+        let fits = at == self.at;
+        self.at = align_up(at.wrapping_add(blob.len()), ALIGN).unwrap_or(usize::MAX);
+        fits
+    }
 }
 
 fn string(file: &File<'_>, at: u32) -> Result<(), FormatError> {
@@ -105,7 +125,7 @@ fn check_tensor(file: &File<'_>, number: u16, record: &[u8]) -> Result<(), Forma
     zeros(record, 21..record.len()).or(bad("a reserved byte"))
 }
 
-fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatError> {
+fn check_op(file: &File<'_>, number: usize, op: &Op<'_>, blobs: &mut Blobs) -> Result<(), FormatError> {
     let bad = |field| Err(FormatError::Op { op: number as u16, field });
     let find = |id, field| file.tensor(id).ok_or(FormatError::Op { op: number as u16, field });
     let input = find(op.input(), "input")?;
@@ -119,6 +139,12 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatErr
         return bad("output (overlaps the input)");
     }
 
+    let in_order = |blobs: &mut Blobs, weights: &[u8], channels: &[u8]| match blobs.next(file, weights)
+        && blobs.next(file, channels)
+    {
+        true => Ok(()),
+        false => bad("weights (not behind those of the op before)"),
+    };
     let shape = output.map_or(input.shape, |t| t.shape);
     match op {
         Op::Conv(conv) => {
@@ -144,7 +170,8 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatErr
                 }
             }
             let layout = WeightLayout::new(input.shape.channels, shape.channels, conv.window.kernel, conv.groups.get());
-            check_weights(file, number, conv.weights, conv.channels, layout)?;
+            in_order(blobs, conv.weights, conv.channels)?;
+            check_weights(number, conv.weights, conv.channels, layout)?;
         }
         Op::MaxPool(pool) => {
             let [height, width] = pool.window.output(input.shape.height, input.shape.width).unwrap_or([0, 0]);
@@ -174,7 +201,8 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>) -> Result<(), FormatErr
             }
             let inputs = u32::try_from(input.shape.byte_len()).unwrap_or(0);
             let layout = WeightLayout::new(inputs, file.classes() as u32, [1, 1], 1);
-            check_weights(file, number, linear.weights, linear.channels, layout)?;
+            in_order(blobs, linear.weights, linear.channels)?;
+            check_weights(number, linear.weights, linear.channels, layout)?;
         }
     }
     if number + 1 == file.ops.len() && op.output().is_some() {
@@ -192,19 +220,14 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// Alignment, range of the weights and multipliers, and inequality (4) of the quantization page.
+/// Range of the weights and multipliers, and inequality (4) of the quantization page.
 fn check_weights(
-    file: &File<'_>,
     number: usize,
     weights: &[u8],
     channels: &[u8],
     layout: Option<WeightLayout>,
 ) -> Result<(), FormatError> {
     let bad = |field| Err(FormatError::Op { op: number as u16, field });
-    let place = |blob: &[u8]| (blob.as_ptr() as usize).wrapping_sub(file.bytes.as_ptr() as usize);
-    if !place(weights).is_multiple_of(ALIGN) || !place(channels).is_multiple_of(ALIGN) {
-        return bad("weights (not aligned to 64)");
-    }
     let (params, _) = channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
     let layout = layout.ok_or(FormatError::Op { op: number as u16, field: "weights" })?;
     // Then the sums below fit a u32.

@@ -95,6 +95,7 @@ fn unused_fields() {
 
 #[test]
 fn weights_and_channels() {
+    const ORDER: &str = "weights (not behind those of the op before)";
     let sample = Sample::new(&FIVE);
     let u32 = u32::to_le_bytes;
     let (weights, channels) = (sample.u32(op(SHORTCUT) + 32), sample.u32(op(SHORTCUT) + 40));
@@ -102,10 +103,11 @@ fn weights_and_channels() {
     sample.refused(&[
         ("weights behind the data", op(SHORTCUT) + 32, u32(data_len), in_op(SHORTCUT, "weights")),
         ("weights far away", op(SHORTCUT) + 32, u32(u32::MAX), in_op(SHORTCUT, "weights")),
-        ("weights, not aligned", op(SHORTCUT) + 32, u32(weights + 4), in_op(SHORTCUT, "weights (not aligned to 64)")),
+        ("weights, not aligned", op(SHORTCUT) + 32, u32(weights + 4), in_op(SHORTCUT, ORDER)),
         ("weights of another length", op(SHORTCUT) + 36, u32(64), in_op(SHORTCUT, "weights")),
         ("channels behind the data", op(SHORTCUT) + 40, u32(data_len), in_op(SHORTCUT, "channel parameters")),
-        ("channels, not aligned", op(SHORTCUT) + 40, u32(channels + 4), in_op(SHORTCUT, "weights (not aligned to 64)")),
+        ("channels, not aligned", op(SHORTCUT) + 40, u32(channels + 4), in_op(SHORTCUT, ORDER)),
+        ("channels of another op", op(SHORTCUT) + 40, u32(sample.u32(op(STEM) + 40)), in_op(SHORTCUT, ORDER)),
         ("a classifier's weights of no length", op(CLASSIFIER) + 36, u32(0), in_op(CLASSIFIER, "weights")),
     ]);
     let padding = "weights (padding is not zero)";
