@@ -4,7 +4,8 @@
 //!
 //! - which scale and zero point an activation tensor gets: an [`Observer`] gathers its values in a [`Histogram`], and
 //!   a [`Method`] turns them into [`QParams`];
-//! - which int8 values, scales and int32 biases a layer's weights get: [`quantize_layer`];
+//! - which int8 values, scales and int32 biases a layer's weights get: [`quantize_layer`], or with its inputs known
+//!   [`quantize_layer_for`];
 //! - how much was lost: [`Sqnr`].
 //!
 //! # Arithmetic
@@ -26,20 +27,27 @@
 //! threads: the state of an observer is counts and extrema only, which merge exactly.
 #![forbid(unsafe_code)]
 
+mod channels;
 mod distortion;
 mod error;
 mod histogram;
 mod metrics;
 mod observer;
 mod range;
+mod rounding;
 mod threshold;
 mod weights;
 
 pub use cardinal_format::quant::QParams;
+pub use channels::ChannelPeaks;
 pub use distortion::Distortion;
 pub use error::CalibError;
 pub use histogram::{BINS, Histogram};
 pub use metrics::{Sqnr, sqnr_db};
 pub use observer::{Calibrated, Method, Observer};
 pub use range::{MIN_SCALE, representable, spanning};
-pub use weights::{BIAS_LIMIT, QuantizedLayer, QuantizedWeights, quantize_bias, quantize_layer, quantize_per_channel};
+pub use rounding::{Moments, Rounding};
+pub use weights::{
+    BIAS_LIMIT, Inputs, QuantizedLayer, QuantizedWeights, quantize_bias, quantize_layer, quantize_layer_for,
+    quantize_per_channel,
+};

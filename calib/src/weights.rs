@@ -3,7 +3,9 @@
 //! Weights are symmetric with one scale per output channel (Krishnamoorthi 2018,
 //! [arXiv:1806.08342](https://arxiv.org/abs/1806.08342)), in `[-127, 127]`: negation cannot overflow.
 
-use crate::{CalibError, MIN_SCALE};
+use rayon::prelude::*;
+
+use crate::{CalibError, MIN_SCALE, Moments, Rounding};
 
 /// The greatest magnitude of a quantized bias, 2^30.
 ///
@@ -40,7 +42,7 @@ pub struct QuantizedLayer {
 ///
 /// [`CalibError::Shape`] if there are no rows, or empty or unequal ones, [`CalibError::NonFiniteWeight`] for NaN or infinity.
 pub fn quantize_per_channel(weights: &[f32], channels: usize) -> Result<QuantizedWeights, CalibError> {
-    quantize_rows(weights, channels, |_| 0.0)
+    quantize_rows(weights, channels, |_| 0.0, nearest)
 }
 
 /// Quantizes the biases of a layer, rounding half to even: `bias / (s_x * s_w)`, one of each per output channel.
@@ -84,9 +86,86 @@ pub fn quantize_bias(biases: &[f64], s_x: f32, s_w: &[f32]) -> Result<Vec<i32>, 
 /// that the scale it calls for is not.
 pub fn quantize_layer(weights: &[f32], biases: &[f64], s_x: f32) -> Result<QuantizedLayer, CalibError> {
     let smallest_step = valid_scale(s_x)? * f64::from(BIAS_LIMIT);
-    let weights = quantize_rows(weights, biases.len(), |channel| biases[channel].abs() / smallest_step)?;
+    let weights = quantize_rows(weights, biases.len(), |channel| biases[channel].abs() / smallest_step, nearest)?;
     let biases = quantize_bias(biases, s_x, &weights.scales)?;
     Ok(QuantizedLayer { weights, biases })
+}
+
+/// What is known of the inputs of a group of output channels.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// How weights are rounded for them; `None` for the nearest codes.
+    pub rounding: Option<Rounding>,
+    /// The mean input.
+    pub mean: Vec<f64>,
+}
+
+impl Inputs {
+    /// From what was seen.
+    pub fn new(moments: Moments) -> Self {
+        let mean = moments.mean().collect();
+        Inputs { rounding: Rounding::new(moments), mean }
+    }
+
+    /// For the same inputs multiplied, number by number.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many factors as numbers.
+    pub fn scaled(&self, factors: &[f32]) -> Self {
+        let mean = self.mean.iter().zip(factors).map(|(mean, &f)| mean * f64::from(f)).collect();
+        Inputs { rounding: self.rounding.as_ref().map(|rounding| rounding.scaled(factors)), mean }
+    }
+}
+
+/// As [`quantize_layer`], for inputs that are known: weights are rounded together ([`Rounding`]), and each bias makes up
+/// for what rounding does to the output's mean (bias correction: Nagel et al. 2019,
+/// [arXiv:1906.04721](https://arxiv.org/abs/1906.04721), section 4.2).
+///
+/// `inputs` has one entry per group of output channels, all groups of equal size.
+///
+/// # Errors
+///
+/// As [`quantize_layer`], and [`CalibError::Shape`] if the groups do not divide the channels.
+pub fn quantize_layer_for(
+    weights: &[f32],
+    biases: &[f64],
+    s_x: f32,
+    inputs: &[Inputs],
+) -> Result<QuantizedLayer, CalibError> {
+    let channels = biases.len();
+    if channels == 0 || inputs.is_empty() || !channels.is_multiple_of(inputs.len()) {
+        return Err(CalibError::Shape { values: inputs.len(), channels });
+    }
+    let of_channel = |channel: usize| &inputs[channel / (channels / inputs.len())];
+    let smallest_step = valid_scale(s_x)? * f64::from(BIAS_LIMIT);
+    let round = |channel: usize, row: &[f32], scale: f32| match &of_channel(channel).rounding {
+        Some(rounding) => rounding.round(row, scale),
+        None => nearest(channel, row, scale),
+    };
+    let quantized = quantize_rows(weights, channels, |channel| biases[channel].abs() / smallest_step, round)?;
+    let row_len = weights.len() / channels;
+    let rows = weights.chunks_exact(row_len).zip(quantized.values.chunks_exact(row_len));
+    let corrected: Vec<f64> = rows
+        .zip(&quantized.scales)
+        .zip(biases)
+        .enumerate()
+        .map(|(channel, (((row, codes), &scale), &bias))| {
+            let off = |(&w, &code): (&f32, &i8)| f64::from(code) * f64::from(scale) - f64::from(w);
+            let shift: f64 = row.iter().zip(codes).map(off).zip(&of_channel(channel).mean).map(|(o, m)| o * m).sum();
+            let limit = smallest_step * f64::from(scale);
+            // The scale was chosen for the bias as it is.
+            if (bias - shift).abs() <= limit { bias - shift } else { bias }
+        })
+        .collect();
+    let biases = quantize_bias(&corrected, s_x, &quantized.scales)?;
+    Ok(QuantizedLayer { weights: quantized, biases })
+}
+
+/// The nearest codes of a row; of ties the even ones.
+fn nearest(_channel: usize, row: &[f32], scale: f32) -> Vec<i8> {
+    // In f64 the quotient of two f32 is a tie only if it is one exactly.
+    row.iter().map(|&w| (f64::from(w) / f64::from(scale)).round_ties_even() as i8).collect()
 }
 
 /// Quantizes each row at the scale its greatest magnitude needs, or `at_least(channel)` if that is larger.
@@ -94,11 +173,11 @@ fn quantize_rows(
     weights: &[f32],
     channels: usize,
     at_least: impl Fn(usize) -> f64,
+    round: impl Fn(usize, &[f32], f32) -> Vec<i8> + Sync,
 ) -> Result<QuantizedWeights, CalibError> {
     if weights.is_empty() || channels == 0 || !weights.len().is_multiple_of(channels) {
         return Err(CalibError::Shape { values: weights.len(), channels });
     }
-    let mut values = Vec::with_capacity(weights.len());
     let mut scales = Vec::with_capacity(channels);
     for (channel, row) in weights.chunks_exact(weights.len() / channels).enumerate() {
         if let Some(&value) = row.iter().find(|w| !w.is_finite()) {
@@ -106,11 +185,11 @@ fn quantize_rows(
         }
         let greatest = row.iter().fold(0.0, |m: f32, w| m.max(w.abs()));
         let scale = scale_for((f64::from(greatest) / WEIGHT_LIMIT).max(at_least(channel)));
-        // In f64 the quotient of two f32 is a tie only if it is one exactly.
-        values.extend(row.iter().map(|&w| (f64::from(w) / f64::from(scale)).round_ties_even() as i8));
         scales.push(scale);
     }
-    Ok(QuantizedWeights { values, scales })
+    let rows: Vec<(usize, &[f32])> = weights.chunks_exact(weights.len() / channels).enumerate().collect();
+    let codes = rows.par_iter().flat_map_iter(|&(channel, row)| round(channel, row, scales[channel]));
+    Ok(QuantizedWeights { values: codes.collect(), scales })
 }
 
 /// The scale nearest above `needed`, so that nothing exceeds the limit it was computed from; 1 if none is needed.

@@ -1,6 +1,6 @@
 //! Calibration: the float graph over a sample of images, every activation under an observer.
 
-use cardinal_calib::{Calibrated, Method, Observer};
+use cardinal_calib::{Calibrated, ChannelPeaks, Method, Observer};
 use cardinal_format::Preprocess;
 use rayon::prelude::*;
 
@@ -19,11 +19,13 @@ pub struct Options {
     pub seed: u64,
     /// Thresholds.
     pub method: Method,
+    /// Whether to look for more than thresholds: see [`refine`](crate::refine).
+    pub refine: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { images: 512, seed: 0, method: Method::Mse }
+        Options { images: 512, seed: 0, method: Method::Mse, refine: true }
     }
 }
 
@@ -36,6 +38,8 @@ pub struct Calibration {
     pub drawn: Vec<usize>,
     /// One per layer; `None` where the output needs no scale of its own.
     pub layers: Vec<Option<Calibrated>>,
+    /// How large each channel gets but for one value in a thousand, by layer; empty where the output needs no scale.
+    pub peaks: Vec<Vec<f32>>,
     /// The float network's logits for each drawn image.
     pub logits: Vec<Vec<f32>>,
     /// What each drawn image is known by afterwards, ascending: see [`image_digest`].
@@ -52,7 +56,10 @@ pub fn image_digest(pixels: &[u8]) -> String {
 }
 
 /// Observers of the layers, and index, logits and digest of one thread's share of the images.
-type Share = (Vec<Observer>, Vec<(usize, Vec<f32>, String)>);
+type Share = (Vec<(Observer, ChannelPeaks)>, Vec<(usize, Vec<f32>, String)>);
+
+/// Share of a channel's values that may exceed its peak.
+const BEYOND: f64 = 0.001;
 
 /// Runs the graph over the images. Memory does not grow with their number (but for their logits), and the result does
 /// not depend on the number of threads.
@@ -60,7 +67,20 @@ type Share = (Vec<Observer>, Vec<(usize, Vec<f32>, String)>);
 /// # Errors
 /// An empty folder, an image that cannot be read, or activations that are not finite; with its name.
 pub fn calibrate(graph: &Graph, spec: &Preprocess, images: &Dataset, options: Options) -> Result<Calibration, Error> {
-    let drawn = spread(images.labels(), options.images, options.seed);
+    calibrate_on(graph, spec, images, spread(images.labels(), options.images, options.seed), options)
+}
+
+/// As [`calibrate`], on these images, given by index in ascending order.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn calibrate_on(
+    graph: &Graph,
+    spec: &Preprocess,
+    images: &Dataset,
+    drawn: Vec<usize>,
+    options: Options,
+) -> Result<Calibration, Error> {
     if drawn.is_empty() {
         return Err(Error::Usage("calibration needs at least one image (--calib-images)".into()));
     }
@@ -68,17 +88,25 @@ pub fn calibrate(graph: &Graph, spec: &Preprocess, images: &Dataset, options: Op
     let observed = graph.observed();
     let input = [graph.image.height, graph.image.width];
     let bar = progress::bar(drawn.len(), "calibrating");
-    let nothing = || -> Share { (vec![Observer::new(); observed.len()], Vec::new()) };
+    let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
+    let fresh = |&layer: &usize| (Observer::new(), ChannelPeaks::new(shapes[layer].channels as usize));
+    let nothing = || -> Share { (observed.iter().map(fresh).collect(), Vec::new()) };
     let show = |(mut observers, mut logits): Share, &index: &usize| -> Result<Share, Error> {
         let pixels = images.prepare(index, spec, input)?;
-        let result =
-            model.run_observed(&normalise_chw(&pixels, spec, input), |i, values| observers[i].observe(values))?;
+        let result = model.run_observed(&normalise_chw(&pixels, spec, input), |i, values| {
+            let (observer, peaks) = &mut observers[i];
+            observer.observe(values);
+            peaks.observe(values);
+        })?;
         logits.push((index, result, image_digest(&pixels)));
         bar.inc(1);
         Ok((observers, logits))
     };
     let merge = |(mut a, mut logits): Share, (b, more): Share| -> Result<Share, Error> {
-        a.iter_mut().zip(&b).for_each(|(a, b)| a.merge(b));
+        for ((observer, peaks), (other, other_peaks)) in a.iter_mut().zip(&b) {
+            observer.merge(other);
+            peaks.merge(other_peaks);
+        }
         logits.extend(more);
         Ok((a, logits))
     };
@@ -87,12 +115,14 @@ pub fn calibrate(graph: &Graph, spec: &Preprocess, images: &Dataset, options: Op
     logits.sort_unstable_by_key(|&(index, ..)| index);
 
     let mut layers = vec![None; graph.layers.len()];
-    for (&layer, observer) in observed.iter().zip(&observers) {
+    let mut peaks = vec![Vec::new(); graph.layers.len()];
+    for (&layer, (observer, channels)) in observed.iter().zip(&observers) {
+        peaks[layer] = channels.peaks(BEYOND);
         let fail = |cause| Error::Quantize { layer: graph.layers[layer].name.clone(), cause };
         layers[layer] = Some(observer.qparams(options.method).map_err(fail)?);
     }
     let mut digests: Vec<String> = logits.iter().map(|(.., digest)| digest.clone()).collect();
     digests.sort_unstable();
     let logits = logits.into_iter().map(|(_, logits, _)| logits).collect();
-    Ok(Calibration { options, drawn, layers, logits, digests })
+    Ok(Calibration { options, drawn, layers, peaks, logits, digests })
 }

@@ -6,14 +6,16 @@ use cardinal_format::{FormatError, Op, Preprocess, Tensor, TensorId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::{Calibration, DIGEST_LEN, Options, calibrate};
+use crate::calibrate::{Calibration, DIGEST_LEN, Options, calibrate, calibrate_on};
+use crate::equalize::Equalized;
 use crate::evaluate::Comparison;
 use crate::graph::Graph;
 use crate::host::{Runner, open};
 use crate::images::Dataset;
 use crate::import::{Imported, Settings, SourceFile};
 use crate::plan::plan;
-use crate::quantize::quantize;
+use crate::quantize::{Known, quantize};
+use crate::refine::{Refined, Trial, refine};
 use crate::{Error, labels, progress};
 
 /// What a file says about its making, as JSON.
@@ -71,6 +73,8 @@ pub struct Report {
     pub arena_bytes: usize,
     /// How scales were found.
     pub calibration: CalibrationRecord,
+    /// With `--method auto`: what was tried.
+    pub trials: Vec<Trial>,
     /// Share of the calibration images whose best class stays the same.
     pub agreement: f64,
     /// Signal-to-quantization-noise ratio of the logits over the calibration images, dB.
@@ -96,10 +100,11 @@ pub fn encode(
     graph: &Graph,
     preprocess: &Preprocess,
     calibration: &Calibration,
+    known: Option<&Known<'_>>,
     labels: &[&str],
     provenance: &str,
 ) -> Result<(Vec<u8>, usize), Error> {
-    let layers = quantize(graph, calibration, preprocess)?;
+    let layers = quantize(graph, calibration, preprocess, known)?;
     let plan = plan(graph.image.byte_len(), &layers);
 
     // Every offset lies below the arena's length.
@@ -147,10 +152,22 @@ pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Resul
 /// See [`convert`].
 fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
     let Imported { graph, preprocess, .. } = imported;
-    let calibration = calibrate(graph, preprocess, images, options)?;
+    let first = calibrate(graph, preprocess, images, options)?;
+    let refined = if options.refine { Some(refine(imported, images, &first, options)?) } else { None };
+    let equalized = refined.as_ref().and_then(|refined| refined.equalized.as_ref());
+    let (network, calibration) = match equalized {
+        Some(Equalized { graph, .. }) => {
+            (graph, calibrate_on(graph, preprocess, images, first.drawn.clone(), options)?)
+        }
+        None => (graph, first),
+    };
     let names = imported.labels.clone().unwrap_or_else(|| labels::by_default(graph.classes(), images.classes()));
-    let record =
-        CalibrationRecord { method: options.method.to_string(), images: calibration.drawn.len(), seed: options.seed };
+    let trials = refined.as_ref().map_or(Vec::new(), |refined| refined.trials.clone());
+    let method = match trials.iter().find(|trial| trial.kept) {
+        Some(trial) => format!("{}, {}", options.method, trial.name),
+        None => options.method.to_string(),
+    };
+    let record = CalibrationRecord { method, images: calibration.drawn.len(), seed: options.seed };
     let provenance = Provenance {
         cardinal: env!("CARGO_PKG_VERSION").to_owned(),
         source: imported.source.clone(),
@@ -160,7 +177,8 @@ fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<
     };
     let provenance = serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
     let labels: Vec<&str> = names.iter().map(String::as_str).collect();
-    let (bytes, arena_bytes) = encode(graph, preprocess, &calibration, &labels, &provenance)?;
+    let known = refined.as_ref().and_then(Refined::known);
+    let (bytes, arena_bytes) = encode(network, preprocess, &calibration, known.as_ref(), &labels, &provenance)?;
 
     let comparison = compare(&bytes, imported, images, &calibration)?;
     let (multiply_adds, parameters) = graph.cost();
@@ -182,6 +200,7 @@ fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<
         file_bytes: bytes.len(),
         arena_bytes,
         calibration: record,
+        trials,
         agreement: comparison.agreement(),
         logit_sqnr_db: comparison.sqnr_db(),
         weakest_layers,
@@ -190,7 +209,12 @@ fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<
 }
 
 /// The file beside the float network on the calibration images.
-fn compare(bytes: &[u8], imported: &Imported, images: &Dataset, calib: &Calibration) -> Result<Comparison, Error> {
+pub(crate) fn compare(
+    bytes: &[u8],
+    imported: &Imported,
+    images: &Dataset,
+    calib: &Calibration,
+) -> Result<Comparison, Error> {
     let model = open(bytes).map_err(Error::model("the converted model"))?;
     let input = [imported.graph.image.height, imported.graph.image.width];
     let bar = progress::bar(calib.drawn.len(), "comparing");

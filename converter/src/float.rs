@@ -20,6 +20,11 @@ impl Graph {
 
     /// The graph as an executable float32 model; its input is the normalised image, channels × height × width.
     pub fn float_model(&self) -> Result<FloatModel, TractError> {
+        self.float_model_observing(&self.observed())
+    }
+
+    /// The same, with other layers to observe.
+    pub fn float_model_observing(&self, layers: &[usize]) -> Result<FloatModel, TractError> {
         let [channels, height, width] = [self.image.channels, self.image.height, self.image.width].map(|n| n as usize);
         let mut b = Builder::new(InputShape { channels, height, width });
         let mut outputs: Vec<Tensor> = Vec::new();
@@ -56,7 +61,7 @@ impl Graph {
             };
             outputs.push(output);
         }
-        for i in self.observed() {
+        for &i in layers {
             b.observe(outputs[i]);
         }
         let logits = outputs.last().copied().unwrap_or(b.input());

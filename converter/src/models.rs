@@ -105,12 +105,12 @@ pub(crate) fn untrained(graph: &Graph) -> Result<(Vec<u8>, usize), Error> {
     let mut layers = vec![None; graph.layers.len()];
     graph.observed().into_iter().for_each(|layer| layers[layer] = Some(calibrated));
     let (drawn, logits, digests) = (Vec::new(), Vec::new(), Vec::new());
-    let calibration = Calibration { options: Options::default(), drawn, layers, logits, digests };
+    let calibration = Calibration { options: Options::default(), drawn, layers, peaks: Vec::new(), logits, digests };
     let ones = [1.0, 1.0, 1.0, 0.0];
     let preprocess =
         Preprocess { colour: Colour::Rgb, resize: Resize::Exact, filter: Filter::Bilinear, mean: ones, std: ones };
     let labels: Vec<&str> = imagenet_1k().map(|(_, name)| name).filter(|_| graph.classes() == 1000).collect();
-    encode(graph, &preprocess, &calibration, &labels, "{}")
+    encode(graph, &preprocess, &calibration, None, &labels, "{}")
 }
 
 #[cfg(test)]

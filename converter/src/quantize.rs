@@ -2,15 +2,17 @@
 
 use std::num::NonZeroU32;
 
-use cardinal_calib::{CalibError, quantize_layer};
+use cardinal_calib::{CalibError, Inputs, quantize_layer, quantize_layer_for};
 use cardinal_format::quant::QParams;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{pack_channels, pack_weights};
 use cardinal_format::{Conv, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Residual, Shape, TensorId, Window};
+use rayon::prelude::*;
 
 use crate::Error;
 use crate::calibrate::Calibration;
 use crate::graph::{self, Graph, Source};
+use crate::inputs::LayerInputs;
 
 /// A layer as the file has it, with its own copies of what the file's views borrow.
 #[derive(Clone, Debug)]
@@ -89,10 +91,16 @@ impl QuantizedLayer {
 ///
 /// # Errors
 /// The layer whose weights or biases do not fit, and why.
-pub fn quantize(graph: &Graph, calibration: &Calibration, spec: &Preprocess) -> Result<Vec<QuantizedLayer>, Error> {
+pub fn quantize(
+    graph: &Graph,
+    calibration: &Calibration,
+    spec: &Preprocess,
+    known: Option<&Known<'_>>,
+) -> Result<Vec<QuantizedLayer>, Error> {
     let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
     let mut layers: Vec<QuantizedLayer> = Vec::with_capacity(graph.layers.len());
-    for ((layer, &shape), calibrated) in graph.layers.iter().zip(&shapes).zip(&calibration.layers) {
+    for (number, ((layer, &shape), calibrated)) in graph.layers.iter().zip(&shapes).zip(&calibration.layers).enumerate()
+    {
         let qparams_of = |source: Source| match source {
             Source::Image => QParams::IMAGE,
             Source::Layer(i) => layers[i].qparams.unwrap_or(QParams::IMAGE),
@@ -108,6 +116,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, spec: &Preprocess) -> 
         };
         let own = calibrated.as_ref().map(|c| c.qparams);
         let fail = |cause: CalibError| Error::Quantize { layer: layer.name.clone(), cause };
+        let inputs = known.map_or_else(Vec::new, |known| known.of(graph, number));
         let (kind, qparams) = match &layer.op {
             graph::Op::Conv(conv) => {
                 let output = own.unwrap_or(QParams::IMAGE);
@@ -117,7 +126,9 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, spec: &Preprocess) -> 
                     let (groups, width) = (conv.groups, conv.in_per_group);
                     Error::Usage(format!("{}: {groups} groups of {width} channels cannot be stored", layer.name))
                 })?;
-                let packed = Packed::new(&weights, &bias, input, Some(output)).map_err(fail)?;
+                // Merged groups have other inputs than those that were seen.
+                let inputs = if groups.get() == conv.groups { &inputs[..] } else { &[] };
+                let packed = Packed::new(&weights, &bias, inputs, input, Some(output)).map_err(fail)?;
                 let layout = WeightLayout::new(input_shape.channels, shape.channels, conv.window.kernel, groups.get());
                 let layout = layout.ok_or_else(|| Error::Usage(format!("{}: impossible shape", layer.name)))?;
                 let pad_codes = if from_image { pad_codes(spec) } else { [input.zero_point; 4] };
@@ -146,7 +157,7 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, spec: &Preprocess) -> 
             }
             graph::Op::Linear(linear) => {
                 let bias: Vec<f64> = linear.bias.iter().map(|&b| f64::from(b)).collect();
-                let packed = Packed::new(&linear.weights, &bias, input, None).map_err(fail)?;
+                let packed = Packed::new(&linear.weights, &bias, &inputs, input, None).map_err(fail)?;
                 let layout = WeightLayout::new(input_shape.byte_len() as u32, shape.channels, [1, 1], 1);
                 let layout = layout.ok_or_else(|| Error::Usage(format!("{}: impossible shape", layer.name)))?;
                 let weights = pack_weights(&layout, [1, 1], &packed.weights);
@@ -158,6 +169,37 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, spec: &Preprocess) -> 
     Ok(layers)
 }
 
+/// What is known of the layers' inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// As they are in the network as it came.
+    pub inputs: &'a LayerInputs,
+    /// What its activations were multiplied by since ([`Equalized::factors`](crate::equalize::Equalized::factors));
+    /// empty if by nothing.
+    pub factors: &'a [Vec<f32>],
+}
+
+impl Known<'_> {
+    /// Inputs of a layer's groups; none where nothing is known.
+    fn of(&self, graph: &Graph, layer: usize) -> Vec<Inputs> {
+        let (Some(groups), Source::Layer(input)) = (&self.inputs[layer], graph.layers[layer].input) else {
+            return Vec::new();
+        };
+        let taps = match &graph.layers[layer].op {
+            graph::Op::Conv(conv) => conv.window.kernel.iter().map(|&side| usize::from(side)).product(),
+            _ => 1,
+        };
+        let factors = self.factors.get(input).map_or(&[][..], Vec::as_slice);
+        let one = |(group, inputs): (usize, &Inputs)| {
+            let len = inputs.mean.len();
+            let channel = |k: usize| group * (len / taps) + k / taps;
+            let factors: Vec<f32> = (0..len).map(|k| factors.get(channel(k)).copied().unwrap_or(1.0)).collect();
+            inputs.scaled(&factors)
+        };
+        groups.par_iter().enumerate().map(one).collect()
+    }
+}
+
 /// Weights in int8, and bias and multiplier per channel as the file has them.
 struct Packed {
     weights: Vec<i8>,
@@ -166,8 +208,17 @@ struct Packed {
 
 impl Packed {
     /// Equations (2) and (3) of the quantization page; without an output the multiplier gives real numbers.
-    fn new(weights: &[f32], bias: &[f64], input: QParams, output: Option<QParams>) -> Result<Self, CalibError> {
-        let layer = quantize_layer(weights, bias, input.scale)?;
+    fn new(
+        weights: &[f32],
+        bias: &[f64],
+        inputs: &[Inputs],
+        input: QParams,
+        output: Option<QParams>,
+    ) -> Result<Self, CalibError> {
+        let layer = match inputs {
+            [] => quantize_layer(weights, bias, input.scale)?,
+            inputs => quantize_layer_for(weights, bias, input.scale, inputs)?,
+        };
         let (values, scales) = (layer.weights.values, layer.weights.scales);
         let rows = values.chunks_exact(values.len() / bias.len().max(1));
         let with_zero_point = rows.zip(&layer.biases).map(|(row, &bias)| {

@@ -34,9 +34,10 @@ pub(super) struct Args {
     /// Seed of the draw
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
-    /// Thresholds of the activations: mse (least squared error) or min-max
-    #[arg(long, default_value_t = Options::default().method, value_name = "mse|min-max")]
-    method: Method,
+    /// How scales and weights are found: auto tries what can help on the calibration images and keeps what does; mse (least
+    /// squared error) and min-max are thresholds alone, with the nearest weights
+    #[arg(long, default_value = "auto", value_name = "auto|mse|min-max", value_parser = method)]
+    method: (Method, bool),
     /// What the checkpoint must be, by name (as resnext50-32x4d): anything else is refused
     #[arg(long, value_name = "NAME")]
     arch: Option<Architecture>,
@@ -79,7 +80,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         )));
     }
     let images = Dataset::open(&args.calib, [imported.graph.image.height, imported.graph.image.width])?;
-    let options = Options { images: args.calib_images, seed: args.seed, method: args.method };
+    let (method, refine) = args.method;
+    let options = Options { images: args.calib_images, seed: args.seed, method, refine };
     let converted = convert(&imported, &images, options)?;
     output::write(&output, &converted.bytes)?;
     if args.json {
@@ -88,6 +90,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         print(&text(&output, &converted.report))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Thresholds, and whether to look for more.
+fn method(name: &str) -> Result<(Method, bool), String> {
+    match name {
+        "auto" => Ok((Options::default().method, true)),
+        name => name.parse().map(|method| (method, false)).map_err(|_| "expected auto, mse or min-max".into()),
+    }
 }
 
 fn text(output: &Path, report: &Report) -> String {
@@ -104,6 +114,10 @@ fn text(output: &Path, report: &Report) -> String {
     row("multiply-adds", format!("{:.1} M an image", report.multiply_adds as f64 / 1e6));
     let record = &report.calibration;
     row("calibration", format!("{} images, {}, seed {}", record.images, record.method, record.seed));
+    for trial in &report.trials {
+        let kept = if trial.kept { " ← kept" } else { "" };
+        row("tried", format!("{:.1} dB  {}{kept}", trial.logit_sqnr_db, trial.name));
+    }
     row("agreement", format!("{} with float on the calibration images", percent(report.agreement)));
     row("logit SQNR", format!("{:.1} dB", report.logit_sqnr_db));
     let weakest: Vec<String> = report.weakest_layers.iter().map(|(name, db)| format!("{name} {db:.1} dB")).collect();
