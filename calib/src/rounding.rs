@@ -173,13 +173,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Values in [-1, 1) that go together: each is half the one before and half new.
+    /// Values that go together: each is nine tenths the one before.
     fn inputs(len: usize, count: usize) -> Vec<f32> {
         let mut state = 1u64;
         let mut last = 0.0;
         let next = |_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            last = 0.5 * last + ((state >> 40) as f32 / 8_388_608.0 - 1.0);
+            last = 0.9 * last + ((state >> 40) as f32 / 8_388_608.0 - 1.0);
             last
         };
         (0..len * count).map(next).collect()
@@ -217,17 +217,16 @@ mod tests {
     #[test]
     fn scaled_inputs_have_a_scaled_factor() {
         let (moments, inputs) = moments(6);
-        let factors = [1.0, 2.0, 0.5, 4.0, 1.0, 3.0];
-        let mut scaled = Moments::new(6);
-        let by: Vec<f32> = inputs.chunks_exact(6).flat_map(|x| x.iter().zip(&factors).map(|(x, f)| x * f)).collect();
-        scaled.observe(&by);
-        let weights = self::inputs(6, 1);
-        let divided: Vec<f32> = weights.iter().zip(&factors).map(|(w, f)| w / f).collect();
-        let ours = Rounding::new(moments).expect("inputs of every kind").scaled(&factors);
-        let theirs = Rounding::new(scaled).expect("inputs of every kind");
-        // They differ in what is added to the diagonal.
-        let (ours, theirs) = (ours.round(&divided, 0.01), theirs.round(&divided, 0.01));
-        assert!(ours.iter().zip(&theirs).all(|(a, b)| a.abs_diff(*b) <= 1), "{ours:?} {theirs:?}");
+        let mut doubled = Moments::new(6);
+        doubled.observe(&inputs.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
+        let rounding = Rounding::new(moments).expect("inputs of every kind");
+        let expected = Rounding::new(doubled).expect("inputs of every kind");
+        assert_eq!(rounding.scaled(&[2.0; 6]).factor, expected.factor);
+        // Weights of inputs that are divided are multiplied: a column of the factor belongs to one number.
+        let factors = [1.0, 2.0, 0.5, 4.0, 1.0, 8.0];
+        for (row, scaled) in rounding.factor.chunks(6).zip(rounding.scaled(&factors).factor.chunks(6)) {
+            assert!(row.iter().zip(scaled).zip(factors).all(|((u, v), f)| *v == u / f));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::{Calibration, DIGEST_LEN, Options, calibrate, calibrate_on};
-use crate::equalize::Equalized;
+use crate::equalize::{ChannelFactors, Equalized};
 use crate::evaluate::Comparison;
 use crate::graph::Graph;
 use crate::host::{Runner, open};
@@ -29,6 +29,9 @@ pub struct Provenance {
     pub settings: Settings,
     /// How scales were found.
     pub calibration: CalibrationRecord,
+    /// What channels are multiplied by inside ([`equalize`](crate::equalize)): a layer's values have to be divided by it.
+    #[serde(default, skip_serializing_if = "ChannelFactors::is_empty")]
+    pub channel_factors: ChannelFactors,
     /// What the images used for it are known by ([`image_digest`](crate::calibrate::image_digest)), one after the other.
     #[serde(default)]
     pub calibration_images: String,
@@ -173,6 +176,8 @@ fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<
         source: imported.source.clone(),
         settings: Settings { labels: None, ..imported.settings.clone() },
         calibration: record.clone(),
+        channel_factors: equalized
+            .map_or_else(ChannelFactors::default, |equalized| ChannelFactors::new(graph, &equalized.factors)),
         calibration_images: calibration.digests.concat(),
     };
     let provenance = serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?;

@@ -12,6 +12,7 @@ use cardinal_tract::FloatModel;
 use serde::{Deserialize, Serialize};
 
 use crate::convert::Provenance;
+use crate::equalize::ChannelFactors;
 use crate::features::Map;
 use crate::host;
 use crate::images::normalise_chw;
@@ -143,6 +144,9 @@ pub struct Network<'m> {
     pub classes: usize,
     /// Class names; none, or one a class.
     pub labels: Vec<String>,
+    /// What the file's layers are scaled by inside, beyond their scales; see
+    /// [`equalize`](crate::equalize). Values that are shown are without it.
+    factors: ChannelFactors,
     /// What the images used for calibration are known by ([`image_digest`](crate::calibrate::image_digest)).
     pub calibration_images: HashSet<String>,
     runs: Runs<'m>,
@@ -187,6 +191,7 @@ impl<'m> Network<'m> {
             preprocess: *model.preprocess(),
             classes: model.classes(),
             labels: model.file().labels().map(str::to_owned).collect(),
+            factors: provenance.as_ref().map_or_else(ChannelFactors::default, |p| p.channel_factors.clone()),
             calibration_images: provenance.iter().flat_map(Provenance::calibration_images).map(str::to_owned).collect(),
             runs,
         }
@@ -207,6 +212,7 @@ impl<'m> Network<'m> {
             preprocess,
             classes: graph.classes(),
             labels: imported.labels.clone().unwrap_or_else(by_default),
+            factors: ChannelFactors::default(),
             calibration_images: HashSet::new(),
             runs: Runs::Tract(Box::new(InTract { model, arithmetic: Arithmetic::Float32, input: preprocess, layers })),
         })
@@ -238,14 +244,14 @@ impl<'m> Network<'m> {
     /// What runs one image at a time; one per thread.
     pub fn runner(&self) -> Runner<'_, 'm> {
         match &self.runs {
-            Runs::Int8(model) => Runner(Running::Int8(host::Runner::new(*model))),
-            Runs::Tract(tract) => Runner(Running::Tract(tract, self.input())),
+            Runs::Int8(model) => Runner(Running::Int8(host::Runner::new(*model)), &self.factors),
+            Runs::Tract(tract) => Runner(Running::Tract(tract, self.input()), &self.factors),
         }
     }
 }
 
 /// A [`Network`] with the memory that it needs.
-pub struct Runner<'n, 'm>(Running<'n, 'm>);
+pub struct Runner<'n, 'm>(Running<'n, 'm>, &'n ChannelFactors);
 
 enum Running<'n, 'm> {
     Int8(host::Runner<'m>),
@@ -269,18 +275,47 @@ impl Runner<'_, '_> {
     /// # Errors
     /// What the engine says.
     pub fn logits_and_map(&mut self, pixels: &[u8], layer: &str) -> Result<(Vec<f32>, Map), Error> {
-        let (tract, size) = match &mut self.0 {
-            Running::Int8(runner) => return runner.logits_and_map(pixels, layer).map_err(Error::model("the model")),
-            Running::Tract(tract, size) => (tract, *size),
-        };
+        if let Running::Int8(runner) = &mut self.0 {
+            let (logits, mut map) = runner.logits_and_map(pixels, layer).map_err(Error::model("the model"))?;
+            self.1.remove(layer, &mut map.values);
+            return Ok((logits, map));
+        }
         let mut map = Map::default();
-        let keep = |i: usize, values: &[f32]| {
-            if let Some((_, shape)) = tract.layers.get(i).filter(|(name, _)| name == layer) {
+        let logits = self.observe(pixels, |name, shape, values| {
+            if name == layer {
                 let shape = [shape.channels, shape.height, shape.width].map(|side| side as usize);
                 map = Map { shape, values: values.to_vec() };
             }
-        };
-        let logits = tract.model.run_observed(&normalise_chw(pixels, &tract.input, size), keep)?;
+        })?;
         Ok((logits, map))
+    }
+
+    /// Logits of one image. `show` gets every layer's name, extent and output on the way, `[channels][height][width]` in
+    /// real units.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn observe(&mut self, pixels: &[u8], mut show: impl FnMut(&str, Shape, &[f32])) -> Result<Vec<f32>, Error> {
+        let factors = self.1;
+        let mut show = |name: &str, shape: Shape, values: &[f32]| {
+            if factors.has(name) {
+                let mut values = values.to_vec();
+                factors.remove(name, &mut values);
+                show(name, shape, &values);
+            } else {
+                show(name, shape, values);
+            }
+        };
+        match &mut self.0 {
+            Running::Int8(runner) => runner.observe(pixels, show).map_err(Error::model("the model")),
+            Running::Tract(tract, size) => {
+                let show = |i: usize, values: &[f32]| {
+                    if let Some((name, shape)) = tract.layers.get(i) {
+                        show(name, *shape, values);
+                    }
+                };
+                Ok(tract.model.run_observed(&normalise_chw(pixels, &tract.input, *size), show)?)
+            }
+        }
     }
 }

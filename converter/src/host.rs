@@ -1,5 +1,6 @@
 //! Running a model where memory can be allocated.
 
+use cardinal_format::Shape;
 use cardinal_format::layout::ALIGN;
 use cardinal_runtime::{Model, RuntimeError, Session};
 
@@ -47,6 +48,29 @@ impl<'m> Runner<'m> {
         });
         Ok((logits.to_vec(), found))
     }
+
+    /// Logits of one image. `show` gets the name, extent and output, `[channels][height][width]` in real units, of every op
+    /// on the way that has a map.
+    pub fn observe(
+        &mut self,
+        pixels: &[u8],
+        mut show: impl FnMut(&str, Shape, &[f32]),
+    ) -> Result<Vec<f32>, RuntimeError> {
+        let mut session = self.session()?;
+        session.image_mut().copy_from_slice(pixels);
+        let mut values = Vec::new();
+        let logits = session.run_observed(|step| {
+            if let Some((tensor, codes)) = step.output {
+                let channels = tensor.shape.channels as usize;
+                let size = codes.len() / channels.max(1);
+                let value = |i: usize| tensor.qparams.dequantize(codes[i % size * channels + i / size]);
+                values.clear();
+                values.extend((0..size * channels).map(value));
+                show(step.name, tensor.shape, &values);
+            }
+        });
+        Ok(logits.to_vec())
+    }
 }
 
 /// Verifies a model for use on the host: as [`Model::new`], and with an arena that can be allocated.
@@ -63,4 +87,12 @@ pub fn ranking(logits: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     order
+}
+
+/// Softmax probabilities of all classes, in float64; each 0…1.
+pub fn probabilities(logits: &[f32]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponential = |&logit: &f32| (f64::from(logit) - f64::from(max)).exp();
+    let sum: f64 = logits.iter().map(exponential).sum();
+    logits.iter().map(|logit| exponential(logit) / sum).collect()
 }

@@ -9,7 +9,7 @@
 //! 5. [`convert`]: all of it, to the bytes of a `.cardinal` file.
 //!
 //! [`engine`] runs the result in the int8 kernels or in tract, and the checkpoint in tract; [`evaluate`] does so over a
-//! labelled folder; [`images`] reads those.
+//! labelled folder, [`parity`] beside the float network; [`images`] reads those.
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ pub mod inputs;
 pub mod labels;
 pub mod models;
 pub mod output;
+pub mod parity;
 pub mod plan;
 pub mod progress;
 pub mod qdq;

@@ -79,6 +79,9 @@ impl<'m, 'b> Session<'m, 'b> {
     }
 
     /// Like [`Self::run`], and shows every op's output while it is there.
+    ///
+    /// The converter may have multiplied channels of an output by factors of its own, which the file's provenance lists as
+    /// `channel_factors`: in quarter octaves, one digit of base 36 per channel.
     pub fn run_observed(&mut self, mut show: impl FnMut(Step<'_>)) -> &[f32] {
         let file = *self.model.file();
         for (name, op) in file.ops() {

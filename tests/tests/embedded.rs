@@ -92,22 +92,18 @@ fn every_layer_is_close_to_tract_float() {
     let float_model = network.graph.float_model().expect("a valid graph");
     float_model.run_observed(&chw, |i, values| float[observed[i]] = values.to_vec()).expect("it runs");
 
-    let mut runner = Runner::new(model);
-    let mut session = runner.session().expect("an arena");
-    session.image_mut().copy_from_slice(&pixels);
-    let mut layer = 0;
-    session.run_observed(|step| {
-        if let Some((tensor, codes)) = step.output {
-            let channels = tensor.shape.channels as usize;
-            let plane = codes.len() / channels;
-            let real = |i: usize| tensor.qparams.dequantize(codes[i % plane * channels + i / plane]);
-            let int8: Vec<f32> = (0..codes.len()).map(real).collect();
-            let db = cardinal_calib::sqnr_db(&float[layer], &int8);
-            assert!(db > 15.0, "{}: {db:.1} dB", step.name);
-        }
-        layer += 1;
-    });
-    assert_eq!(layer, network.graph.layers.len());
+    let int8 = Network::int8(model);
+    let names: Vec<&str> = network.graph.layers.iter().map(|layer| layer.name.as_str()).collect();
+    let mut compared = 0;
+    let compare = |name: &str, _, values: &[f32]| {
+        let layer = names.iter().position(|layer| *layer == name).expect("a layer of the network");
+        let db = cardinal_calib::sqnr_db(&float[layer], values);
+        assert!(db > 15.0, "{name}: {db:.1} dB");
+        compared += 1;
+    };
+    int8.runner().observe(&pixels, compare).expect("it runs");
+    // All but the classifier.
+    assert_eq!(compared, names.len() - 1);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use cardinal_converter::evaluate::evaluate;
 use cardinal_converter::host::open;
 use cardinal_converter::images::{Dataset, normalise_chw};
 use cardinal_converter::import::{self, Imported, Settings};
+use cardinal_converter::parity::{self, Parity, Reference};
 use cardinal_tests::data::folder_with;
 use half::f16;
 use safetensors::SafeTensors;
@@ -182,5 +183,27 @@ fn int8_is_as_accurate_as_the_results_say() {
         close("int8 top-1", seen.score.top1, row.int8.top1, 0.0005);
         close("agreement", compared.agreement, row.int8.agreement, 0.001);
         close("logit SQNR", compared.logit_sqnr_db, row.int8.logit_sqnr_db, 0.2);
+
+        // The same against PyTorch's recorded logits: what `cardinal parity` shows. It also holds every image against its
+        // recorded digest.
+        let file = reference(&format!("networks/{}.recorded.safetensors", row.network));
+        let recording = Reference::Recording(Box::new(parity::Recording::open(&file).expect("a recording")));
+        let parity = Parity {
+            network: &int8,
+            images: &test,
+            reference: &recording,
+            layer_images: 0,
+            allow_calibration_images: false,
+        };
+        let found = parity.run().expect("it runs");
+        close("recorded float top-1", found.top1.float, row.int8.float_top1, 0.0005);
+        close("int8 top-1 beside the recording", found.top1.int8, row.int8.top1, 0.0005);
+        close("agreement with the recording", found.agreement, row.int8.agreement, 0.001);
+        close("logit SQNR to the recording", found.logit_sqnr_db, row.int8.logit_sqnr_db, 1.0);
+        assert_eq!(found.layers.missing, [""; 0], "{name}");
+        for layer in &found.layers.compared {
+            // What `embedded.rs` demands of a single image.
+            assert!(layer.sqnr_db > 15.0, "{name}, {}: {} dB", layer.name, layer.sqnr_db);
+        }
     }
 }

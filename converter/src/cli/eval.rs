@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     };
     let read = |path: &PathBuf| import::read(path, &beside.or(file.settings().unwrap_or_default()));
     let checkpoint = args.float.as_ref().map(read).transpose()?;
-    let float = checkpoint.as_ref().map(|imported| beside_network(args, imported, &network)).transpose()?;
+    let float = checkpoint.as_ref().map(|imported| beside_network(&args.model, imported, &network)).transpose()?;
     let (mut log, mut outcomes) = match &args.log {
         Some(path) => {
             let header = Header {
@@ -145,7 +145,11 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 }
 
 /// The network beside, which must have the same input and classes.
-fn beside_network<'a>(args: &Args, imported: &Imported, network: &Network<'_>) -> Result<Network<'a>, Error> {
+pub(super) fn beside_network<'a>(
+    model: &Path,
+    imported: &Imported,
+    network: &Network<'_>,
+) -> Result<Network<'a>, Error> {
     let float = Network::float32(imported)?;
     if float.image != network.image || float.classes != network.classes {
         return Err(Error::Usage(format!(
@@ -153,7 +157,7 @@ fn beside_network<'a>(args: &Args, imported: &Imported, network: &Network<'_>) -
             imported.source.file,
             float.image,
             float.classes,
-            args.model.display(),
+            model.display(),
             network.image,
             network.classes
         )));

@@ -6,6 +6,7 @@ mod eval;
 mod inspect;
 mod merge;
 mod models;
+mod parity;
 mod predict;
 mod settings;
 
@@ -39,6 +40,7 @@ enum Command {
     Predict(predict::Args),
     Eval(eval::Args),
     Merge(merge::Args),
+    Parity(parity::Args),
     Demo(demo::Args),
 }
 
@@ -55,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Parity(args) => parity::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match result {

@@ -60,8 +60,32 @@ pub fn match_classes(network: &Network<'_>, images: &Dataset) -> Result<Vec<usiz
     }
 }
 
+/// The model's class that an image is labelled with; `classes` as [`match_classes`] gives them.
+pub(crate) fn class_of(images: &Dataset, classes: &[usize], index: usize) -> Result<usize, Error> {
+    let class = images.label(index).and_then(|label| classes.get(label)).copied();
+    class.ok_or_else(|| Error::Usage(format!("{}: has no class", images.name(index))))
+}
+
+/// An error if the network was calibrated with this image.
+pub(crate) fn refuse_calibration_image(
+    network: &Network<'_>,
+    images: &Dataset,
+    index: usize,
+    pixels: &[u8],
+) -> Result<(), Error> {
+    let used = &network.calibration_images;
+    if used.is_empty() || !used.contains(&image_digest(pixels)) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{}: the model was calibrated with this image, so it proves little: evaluate other images, or say \
+         --allow-calibration-images",
+        images.name(index)
+    )))
+}
+
 /// Images whose results are kept together: if the run is cut, at most these are lost.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// An evaluation to be run: a network, labelled images, and what else is wanted.
 pub struct Evaluator<'a> {
@@ -87,21 +111,14 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Outcome>, Error> {
         let Evaluator { network, images, .. } = *self;
         let classes = match_classes(network, images)?;
-        let calibration =
-            Some(&network.calibration_images).filter(|used| !self.allow_calibration_images && !used.is_empty());
         let bar = progress::bar(indices.len(), "evaluating");
         let start = || (network.runner(), self.float.map(Network::runner));
         let one = |(runner, float): &mut (Runner<'_, '_>, Option<Runner<'_, '_>>), &index: &usize| {
             let pixels = images.prepare(index, &network.preprocess, network.input())?;
-            if calibration.is_some_and(|used| used.contains(&image_digest(&pixels))) {
-                return Err(Error::Usage(format!(
-                    "{}: the model was calibrated with this image, so it proves little: evaluate other images, or say \
-                     --allow-calibration-images",
-                    images.name(index)
-                )));
+            if !self.allow_calibration_images {
+                refuse_calibration_image(network, images, index, &pixels)?;
             }
-            let label = images.label(index).and_then(|label| classes.get(label)).copied();
-            let class = label.ok_or_else(|| Error::Usage(format!("{}: has no class", images.name(index))))?;
+            let class = class_of(images, &classes, index)?;
             let (logits, guess) = judge(runner, &pixels, class)?;
             let float = match float {
                 Some(float) => {
@@ -117,7 +134,7 @@ impl Evaluator<'_> {
         };
         let mut outcomes = Vec::with_capacity(indices.len());
         for batch in indices.chunks(BATCH) {
-            let done = batch.par_iter().map_init(start, one).collect::<Result<Vec<_>, _>>()?;
+            let done = batch.par_iter().map_init(start, one).collect::<Result<Vec<_>, Error>>()?;
             keep(&done)?;
             outcomes.extend(done);
         }

@@ -153,6 +153,17 @@ impl Dataset {
         }
     }
 
+    /// Path of image `index`, if it is a file of its own and no mosaic's tile.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Dataset::len`].
+    pub fn file(&self, index: usize) -> Option<&Path> {
+        match &self.items[index] {
+            Item::File(path) => Some(path),
+            Item::Tile { .. } => None,
+        }
+    }
+
     /// Decodes image `index`, upright. A mosaic is decoded with its first tile and then kept.
     ///
     /// # Errors
