@@ -32,13 +32,12 @@ impl Default for Options {
 /// What the images showed.
 #[derive(Clone, Debug)]
 pub struct Calibration {
-    /// The options that were used.
-    pub options: Options,
     /// Indices of the images that were used, ascending.
     pub drawn: Vec<usize>,
     /// One per layer; `None` where the output needs no scale of its own.
     pub layers: Vec<Option<Calibrated>>,
-    /// How large each channel gets but for one value in a thousand, by layer; empty where the output needs no scale.
+    /// How large each channel gets but for one value in a thousand, by layer; empty where the output needs no scale, and
+    /// without [`Options::refine`].
     pub peaks: Vec<Vec<f32>>,
     /// The float network's logits for each drawn image.
     pub logits: Vec<Vec<f32>>,
@@ -89,7 +88,8 @@ pub fn calibrate_on(
     let input = [graph.image.height, graph.image.width];
     let bar = progress::bar(drawn.len(), "calibrating");
     let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
-    let fresh = |&layer: &usize| (Observer::new(), ChannelPeaks::new(shapes[layer].channels as usize));
+    let channels = |layer: usize| if options.refine { shapes[layer].channels as usize } else { 0 };
+    let fresh = |&layer: &usize| (Observer::new(), ChannelPeaks::new(channels(layer)));
     let nothing = || -> Share { (observed.iter().map(fresh).collect(), Vec::new()) };
     let show = |(mut observers, mut logits): Share, &index: &usize| -> Result<Share, Error> {
         let pixels = images.prepare(index, spec, input)?;
@@ -124,5 +124,5 @@ pub fn calibrate_on(
     let mut digests: Vec<String> = logits.iter().map(|(.., digest)| digest.clone()).collect();
     digests.sort_unstable();
     let logits = logits.into_iter().map(|(_, logits, _)| logits).collect();
-    Ok(Calibration { options, drawn, layers, peaks, logits, digests })
+    Ok(Calibration { drawn, layers, peaks, logits, digests })
 }

@@ -160,6 +160,7 @@ fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<
     let equalized = refined.as_ref().and_then(|refined| refined.equalized.as_ref());
     let (network, calibration) = match equalized {
         Some(Equalized { graph, .. }) => {
+            let options = Options { refine: false, ..options };
             (graph, calibrate_on(graph, preprocess, images, first.drawn.clone(), options)?)
         }
         None => (graph, first),

@@ -116,17 +116,6 @@ impl ModelFile {
             ModelFile::Checkpoint(imported) => 4 * imported.graph.cost().1 as usize,
         }
     }
-
-    /// The settings that the network was imported with, if the file says so.
-    pub fn settings(&self) -> Option<Settings> {
-        match self {
-            ModelFile::Cardinal(path, bytes) => {
-                let model = host::open(bytes).map_err(Error::model(path)).ok()?;
-                Some(provenance(&model)?.settings)
-            }
-            ModelFile::Checkpoint(imported) => Some(imported.settings.clone()),
-        }
-    }
 }
 
 /// What the file says about its making, if it was made by this program.
@@ -144,6 +133,8 @@ pub struct Network<'m> {
     pub classes: usize,
     /// Class names; none, or one a class.
     pub labels: Vec<String>,
+    /// The settings that it was imported with; none if its file does not say.
+    pub settings: Settings,
     /// What the file's layers are scaled by inside, beyond their scales; see
     /// [`equalize`](crate::equalize). Values that are shown are without it.
     factors: ChannelFactors,
@@ -191,6 +182,7 @@ impl<'m> Network<'m> {
             preprocess: *model.preprocess(),
             classes: model.classes(),
             labels: model.file().labels().map(str::to_owned).collect(),
+            settings: provenance.as_ref().map_or_else(Settings::default, |p| p.settings.clone()),
             factors: provenance.as_ref().map_or_else(ChannelFactors::default, |p| p.channel_factors.clone()),
             calibration_images: provenance.iter().flat_map(Provenance::calibration_images).map(str::to_owned).collect(),
             runs,
@@ -212,6 +204,7 @@ impl<'m> Network<'m> {
             preprocess,
             classes: graph.classes(),
             labels: imported.labels.clone().unwrap_or_else(by_default),
+            settings: imported.settings.clone(),
             factors: ChannelFactors::default(),
             calibration_images: HashSet::new(),
             runs: Runs::Tract(Box::new(InTract { model, arithmetic: Arithmetic::Float32, input: preprocess, layers })),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::architecture::Architecture;
-use crate::calibrate::{Calibration, Options};
+use crate::calibrate::Calibration;
 use crate::convert::encode;
 use crate::graph::Graph;
 use crate::import::template;
@@ -105,7 +105,7 @@ pub(crate) fn untrained(graph: &Graph) -> Result<(Vec<u8>, usize), Error> {
     let mut layers = vec![None; graph.layers.len()];
     graph.observed().into_iter().for_each(|layer| layers[layer] = Some(calibrated));
     let (drawn, logits, digests) = (Vec::new(), Vec::new(), Vec::new());
-    let calibration = Calibration { options: Options::default(), drawn, layers, peaks: Vec::new(), logits, digests };
+    let calibration = Calibration { drawn, layers, peaks: Vec::new(), logits, digests };
     let ones = [1.0, 1.0, 1.0, 0.0];
     let preprocess =
         Preprocess { colour: Colour::Rgb, resize: Resize::Exact, filter: Filter::Bilinear, mean: ones, std: ones };

@@ -67,10 +67,12 @@ pub fn refine(imported: &Imported, images: &Dataset, all: &Calibration, options:
     let affordable = |work: u64| usize::try_from(work / graph.cost().0.max(1)).unwrap_or(usize::MAX);
     let drawn = subset(&all.drawn, affordable(WORK));
     let inputs = gather(graph, preprocess, images, &subset(&all.drawn, affordable(WORK / 4)))?;
-    let measure = |graph: &Graph, known: Option<Known<'_>>| -> Result<f64, Error> {
-        let calibration = calibrate_on(graph, preprocess, images, drawn.clone(), options)?;
-        let (bytes, _) = encode(graph, preprocess, &calibration, known.as_ref(), &[], "{}")?;
-        Ok(compare(&bytes, imported, images, &calibration)?.sqnr_db())
+    // Channels are as large as they were seen to be.
+    let options = Options { refine: false, ..options };
+    let calibrate = |graph: &Graph| calibrate_on(graph, preprocess, images, drawn.clone(), options);
+    let measure = |graph: &Graph, calibration: &Calibration, known: Option<Known<'_>>| -> Result<f64, Error> {
+        let (bytes, _) = encode(graph, preprocess, calibration, known.as_ref(), &[], "{}")?;
+        Ok(compare(&bytes, imported, images, calibration)?.sqnr_db())
     };
     let mut trials: Vec<Trial> = Vec::new();
     let mut best = f64::NEG_INFINITY;
@@ -84,13 +86,16 @@ pub fn refine(imported: &Imported, images: &Dataset, all: &Calibration, options:
         trials.push(Trial { name, logit_sqnr_db: db, kept: better });
         better
     };
-    better("nearest weights".into(), measure(graph, None)?);
+    let plain = if drawn == all.drawn { None } else { Some(calibrate(graph)?) };
+    let plain = plain.as_ref().unwrap_or(all);
+    better("nearest weights".into(), measure(graph, plain, None)?);
     let known = Known { inputs: &inputs, factors: &[] };
-    let mut rounded = better("adaptive rounding".into(), measure(graph, Some(known))?);
+    let mut rounded = better("adaptive rounding".into(), measure(graph, plain, Some(known))?);
     let mut equalized = None;
     for strength in STRENGTHS {
         let candidate = equalize(graph, &all.peaks, strength);
-        let db = measure(&candidate.graph, Some(Known { inputs: &inputs, factors: &candidate.factors }))?;
+        let known = Known { inputs: &inputs, factors: &candidate.factors };
+        let db = measure(&candidate.graph, &calibrate(&candidate.graph)?, Some(known))?;
         if better(format!("adaptive rounding, channels equalized by {strength}"), db) {
             (rounded, equalized) = (true, Some(candidate));
         }

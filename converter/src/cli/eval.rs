@@ -75,11 +75,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         if args.float.is_some() { (Default::default(), settings) } else { (settings, Default::default()) };
     let file = ModelFile::open(&args.model, &own)?;
     let network = file.network(args.engine.engine)?;
-    let images = match &args.annotations {
-        Some(list) => Dataset::annotated(&args.images, list)?,
-        None => Dataset::open(&args.images, network.input())?,
-    };
-    let read = |path: &PathBuf| import::read(path, &beside.or(file.settings().unwrap_or_default()));
+    let images = labelled(&args.images, args.annotations.as_deref(), &network)?;
+    let read = |path: &PathBuf| import::read(path, &beside.or(network.settings.clone()));
     let checkpoint = args.float.as_ref().map(read).transpose()?;
     let float = checkpoint.as_ref().map(|imported| beside_network(&args.model, imported, &network)).transpose()?;
     let (mut log, mut outcomes) = match &args.log {
@@ -126,6 +123,14 @@ pub(super) fn show(document: Document, per_class: bool, json: bool) -> Result<Ex
         print(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The images of a folder with their classes, or those that a list names.
+pub(super) fn labelled(folder: &Path, list: Option<&Path>, network: &Network<'_>) -> Result<Dataset, Error> {
+    Ok(match list {
+        Some(list) => Dataset::annotated(folder, list)?,
+        None => Dataset::open(folder, network.input())?,
+    })
 }
 
 /// SHA-256 over names and labels; names are below the folder, which may lie elsewhere on another machine.

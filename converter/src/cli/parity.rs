@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cardinal_converter::engine::{ModelFile, Network};
-use cardinal_converter::images::Dataset;
 use cardinal_converter::import::{self, Settings};
 use cardinal_converter::parity::{Findings, Gate, Gates, Opinion, Parity, Recording, Reference, is_recording, junit};
 use cardinal_converter::{Error, output};
 use serde::Serialize;
 
-use super::eval::beside_network;
+use super::eval::{beside_network, labelled};
 use super::settings::SettingsArgs;
 use super::{percent, print, print_json};
 
@@ -105,11 +104,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         )));
     };
     let network = file.network(None)?;
-    let images = match &args.annotations {
-        Some(list) => Dataset::annotated(&args.data, list)?,
-        None => Dataset::open(&args.data, network.input())?,
-    };
-    let (reference, sha256) = open_reference(args, &file, &network)?;
+    let images = labelled(&args.data, args.annotations.as_deref(), &network)?;
+    let (reference, sha256) = open_reference(args, &network)?;
     let parity = Parity {
         network: &network,
         images: &images,
@@ -144,10 +140,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
 }
 
 /// The float side and the SHA-256 of its file.
-fn open_reference<'a>(args: &Args, file: &ModelFile, network: &Network<'_>) -> Result<(Reference<'a>, String), Error> {
+fn open_reference<'a>(args: &Args, network: &Network<'_>) -> Result<(Reference<'a>, String), Error> {
     let settings = args.settings.settings()?;
     if !is_recording(&args.reference)? {
-        let imported = import::read(&args.reference, &settings.or(file.settings().unwrap_or_default()))?;
+        let imported = import::read(&args.reference, &settings.or(network.settings.clone()))?;
         let float = beside_network(&args.model, &imported, network)?;
         return Ok((Reference::Network(Box::new(float)), imported.source.sha256));
     }
