@@ -1,6 +1,6 @@
 //! Calibration: the float graph over a sample of images, every activation under an observer.
 
-use cardinal_calib::{Calibrated, ChannelPeaks, Method, Observer};
+use cardinal_calib::{Calibrated, ChannelPeaks, Histogram, Method, Observer};
 use cardinal_format::Preprocess;
 use rayon::prelude::*;
 
@@ -36,6 +36,8 @@ pub struct Calibration {
     pub drawn: Vec<usize>,
     /// One per layer; `None` where the output needs no scale of its own.
     pub layers: Vec<Option<Calibrated>>,
+    /// The values that they were chosen for, alike.
+    pub histograms: Vec<Option<Histogram>>,
     /// How large each channel gets but for one value in a thousand, by layer; empty where the output needs no scale, and
     /// without [`Options::refine`].
     pub peaks: Vec<Vec<f32>>,
@@ -115,14 +117,16 @@ pub fn calibrate_on(
     logits.sort_unstable_by_key(|&(index, ..)| index);
 
     let mut layers = vec![None; graph.layers.len()];
+    let mut histograms = vec![None; graph.layers.len()];
     let mut peaks = vec![Vec::new(); graph.layers.len()];
     for (&layer, (observer, channels)) in observed.iter().zip(&observers) {
         peaks[layer] = channels.peaks(BEYOND);
         let fail = |cause| Error::Quantize { layer: graph.layers[layer].name.clone(), cause };
         layers[layer] = Some(observer.qparams(options.method).map_err(fail)?);
+        histograms[layer] = Some(observer.histogram().clone());
     }
     let mut digests: Vec<String> = logits.iter().map(|(.., digest)| digest.clone()).collect();
     digests.sort_unstable();
     let logits = logits.into_iter().map(|(_, logits, _)| logits).collect();
-    Ok(Calibration { drawn, layers, peaks, logits, digests })
+    Ok(Calibration { drawn, layers, histograms, peaks, logits, digests })
 }

@@ -84,6 +84,19 @@ pub struct Report {
     pub logit_sqnr_db: f64,
     /// Layers whose output is expected to lose most, worst first: name and SQNR in dB.
     pub weakest_layers: Vec<(String, f64)>,
+    /// With `--method auto`: the layers whose rounding costs the logits most, worst first.
+    pub costly_layers: Vec<CostlyLayer>,
+}
+
+/// A layer whose rounding costs much, and what was tried on it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CostlyLayer {
+    /// Its name.
+    pub name: String,
+    /// SQNR of the logits if only this layer's output is rounded to int8, dB.
+    pub logit_sqnr_db: f64,
+    /// Thresholds that were tried for it; the figures are those of the whole int8 network.
+    pub tried: Vec<Trial>,
 }
 
 /// A finished conversion.
@@ -93,6 +106,11 @@ pub struct Converted {
     pub bytes: Vec<u8>,
     /// What it cost.
     pub report: Report,
+    /// The network that was quantized: the imported one with its channels equalized where that helped, and what each
+    /// channel of each layer's output was multiplied by (empty for 1 everywhere).
+    pub equalized: Option<Equalized>,
+    /// What its layers' thresholds were chosen from.
+    pub calibration: Calibration,
 }
 
 /// A quantized and planned network as the bytes of a file, with the arena's length.
@@ -210,8 +228,10 @@ fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<
         agreement: comparison.agreement(),
         logit_sqnr_db: comparison.sqnr_db(),
         weakest_layers,
+        costly_layers: Vec::new(),
     };
-    Ok(Converted { bytes, report })
+    let equalized = refined.and_then(|refined| refined.equalized);
+    Ok(Converted { bytes, report, equalized, calibration })
 }
 
 /// The file beside the float network on the calibration images.

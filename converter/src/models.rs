@@ -105,7 +105,8 @@ pub(crate) fn untrained(graph: &Graph) -> Result<(Vec<u8>, usize), Error> {
     let mut layers = vec![None; graph.layers.len()];
     graph.observed().into_iter().for_each(|layer| layers[layer] = Some(calibrated));
     let (drawn, logits, digests) = (Vec::new(), Vec::new(), Vec::new());
-    let calibration = Calibration { drawn, layers, peaks: Vec::new(), logits, digests };
+    let histograms = vec![None; layers.len()];
+    let calibration = Calibration { drawn, layers, histograms, peaks: Vec::new(), logits, digests };
     let ones = [1.0, 1.0, 1.0, 0.0];
     let preprocess =
         Preprocess { colour: Colour::Rgb, resize: Resize::Exact, filter: Filter::Bilinear, mean: ones, std: ones };
