@@ -20,7 +20,9 @@ pub enum CalibError {
     },
 
     /// A calibration method's name is unknown.
-    #[error("unknown calibration method {0:?}: expected \"min-max\" or \"mse\"")]
+    #[error(
+        "unknown calibration method {0:?}: expected min-max, moving-average, percentile, entropy, mse or sensitivity"
+    )]
     UnknownMethod(String),
 
     /// There are no weights, or they do not divide evenly among the channels; or biases and scales differ in number.

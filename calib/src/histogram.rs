@@ -1,5 +1,7 @@
 //! A histogram of fixed size whose state does not depend on the order of its values.
 
+use serde::{Deserialize, Serialize};
+
 /// Bins of each half of a [`Histogram`].
 pub const BINS: usize = 1 << BINS_LOG2;
 const BINS_LOG2: i32 = 12;
@@ -27,7 +29,7 @@ const LANES: usize = 16;
 ///
 /// Zeros of both signs count as non-negative. NaN and infinities are counted, not binned, and leave no other trace.
 /// Memory is at most 64 KiB.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// Empty before the first finite value; then the non-negative half, and after the first negative value that half.
     bins: Vec<u64>,
@@ -62,16 +64,22 @@ impl Histogram {
 
     /// Adds values.
     pub fn observe(&mut self, values: &[f32]) {
+        self.observe_times(values, 1);
+    }
+
+    /// Adds values as if each had been seen so many times.
+    pub fn observe_times(&mut self, values: &[f32], times: u32) {
+        let times = u64::from(times);
         for block in values.chunks(BLOCK) {
             let extent = Extent::of(block);
             if extent.finite {
-                self.bin(block, extent);
+                self.bin(block, extent, times);
                 continue;
             }
             for run in block.split(|x| !x.is_finite()) {
-                self.bin(run, Extent::of(run));
+                self.bin(run, Extent::of(run), times);
             }
-            self.non_finite += block.iter().filter(|x| !x.is_finite()).count() as u64;
+            self.non_finite += times * block.iter().filter(|x| !x.is_finite()).count() as u64;
         }
     }
 
@@ -126,15 +134,15 @@ impl Histogram {
         &self.bins[self.bins.len().min(BINS)..]
     }
 
-    /// Counts finite values; `extent` is theirs.
-    fn bin(&mut self, values: &[f32], extent: Extent) {
-        if values.is_empty() {
+    /// Counts finite values so many times; `extent` is theirs.
+    fn bin(&mut self, values: &[f32], extent: Extent, times: u64) {
+        if values.is_empty() || times == 0 {
             return;
         }
         self.min = self.min.min(extent.min);
         self.max = self.max.max(extent.max);
-        self.count += values.len() as u64;
-        self.zeros += u64::from(extent.zeros);
+        self.count += times * values.len() as u64;
+        self.zeros += times * u64::from(extent.zeros);
 
         let halves = if extent.min < 0.0 { 2 } else { 1 };
         self.reserve(exponent_above(extent.min.abs().max(extent.max.abs())), halves * BINS);
@@ -143,7 +151,7 @@ impl Histogram {
         for &x in values {
             let x = x + 0.0; // Makes -0.0 positive.
             let negative = (x.to_bits() >> 31) as usize;
-            bins[negative * BINS + (x.abs() * per_width) as i32 as usize] += 1;
+            bins[negative * BINS + (x.abs() * per_width) as i32 as usize] += times;
         }
     }
 

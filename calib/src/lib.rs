@@ -4,8 +4,8 @@
 //!
 //! - which scale and zero point an activation tensor gets: an [`Observer`] gathers its values in a [`Histogram`], and
 //!   a [`Method`] turns them into [`QParams`];
-//! - which int8 values, scales and int32 biases a layer's weights get: [`quantize_layer`], or with its inputs known
-//!   [`quantize_layer_for`];
+//! - which int8 values, scales and int32 biases a layer's weights get: [`quantize_layer`], or with a [`Treatment`]
+//!   [`quantize_layer_with`];
 //! - how much was lost: [`Sqnr`].
 //!
 //! # Arithmetic
@@ -24,13 +24,15 @@
 //! # Reproducibility
 //!
 //! A calibration depends on the set of values observed, not on their order, nor on how they were shared out among
-//! threads: the state of an observer is counts and extrema only, which merge exactly.
+//! threads: the state of an observer is counts and extrema only, which merge exactly. A moving average alone depends on
+//! the order of the images, which the caller keeps.
 #![forbid(unsafe_code)]
 
 mod channels;
 mod distortion;
 mod error;
 mod histogram;
+mod method;
 mod metrics;
 mod observer;
 mod range;
@@ -43,11 +45,13 @@ pub use channels::ChannelPeaks;
 pub use distortion::Distortion;
 pub use error::CalibError;
 pub use histogram::{BINS, Histogram};
+pub use method::Method;
 pub use metrics::{Sqnr, sqnr_db};
-pub use observer::{Calibrated, Method, Observer};
+pub use observer::{Calibrated, Observer};
 pub use range::{MIN_SCALE, representable, spanning};
 pub use rounding::{Moments, Rounding};
+pub use threshold::{AVERAGING, MovingRange, PERCENTILE};
 pub use weights::{
-    BIAS_LIMIT, Inputs, QuantizedLayer, QuantizedWeights, quantize_bias, quantize_layer, quantize_layer_for,
-    quantize_per_channel,
+    BIAS_LIMIT, Inputs, QuantizedLayer, QuantizedWeights, Treatment, clipped_scale, quantize_bias, quantize_layer,
+    quantize_layer_with, quantize_per_channel,
 };

@@ -1,42 +1,9 @@
 //! From a tensor's values to its quantization parameters.
 
-use std::{fmt, str::FromStr};
-
 use cardinal_format::quant::QParams;
+use serde::{Deserialize, Serialize};
 
-use crate::{CalibError, Distortion, Histogram, Sqnr, representable, threshold};
-
-/// How the range of an activation tensor is chosen.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Method {
-    /// The whole observed range; clips nothing. Krishnamoorthi 2018,
-    /// [arXiv:1806.08342](https://arxiv.org/abs/1806.08342).
-    MinMax,
-    /// The range of least expected squared error; clips outliers. Nagel et al. 2021,
-    /// [arXiv:2106.08295](https://arxiv.org/abs/2106.08295).
-    Mse,
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::MinMax => "min-max",
-            Self::Mse => "mse",
-        })
-    }
-}
-
-impl FromStr for Method {
-    type Err = CalibError;
-
-    fn from_str(name: &str) -> Result<Self, CalibError> {
-        match name {
-            "min-max" => Ok(Self::MinMax),
-            "mse" => Ok(Self::Mse),
-            _ => Err(CalibError::UnknownMethod(name.to_owned())),
-        }
-    }
-}
+use crate::{CalibError, Distortion, Histogram, Method, MovingRange, Sqnr, representable, threshold};
 
 /// The quantization parameters of an activation tensor, and what they are expected to cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,12 +20,22 @@ pub struct Calibrated {
     pub sqnr_db: f64,
 }
 
-/// Watches one activation tensor over the calibration images.
+/// Watches one activation tensor over the calibration images; 64 KiB, or with weights twice that.
 ///
 /// One observer per tensor and thread, merged at the end, gives the same parameters as a single one: see
-/// [`Histogram`].
-#[derive(Clone, Debug, Default, PartialEq)]
+/// [`Histogram`]. Only [`Method::MovingAverage`] needs the images' order, which the caller keeps:
+/// [`observe`](Self::observe) gives the extrema of an image, [`add_to_average`](Self::add_to_average) takes them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observer {
+    histogram: Histogram,
+    weighted: Option<Weighted>,
+    average: MovingRange,
+}
+
+/// A histogram in which the values of a channel count by its weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Weighted {
+    weights: Vec<u32>,
     histogram: Histogram,
 }
 
@@ -68,14 +45,40 @@ impl Observer {
         Self::default()
     }
 
-    /// Adds the tensor's values for one or more images, in any order.
-    pub fn observe(&mut self, values: &[f32]) {
-        self.histogram.observe(values);
+    /// For [`Method::Sensitivity`]: how much an error in each channel matters, relative to the others, 0 or more.
+    pub fn weighted(sensitivities: &[f64]) -> Self {
+        /// What the most sensitive channel counts. Whole numbers add up exactly, in any order.
+        const MOST: f64 = 255.0;
+        let most = sensitivities.iter().copied().filter(|s| s.is_finite()).fold(0.0, f64::max);
+        let weight = |&s: &f64| if most > 0.0 { (MOST * s / most).clamp(1.0, MOST) as u32 } else { 1 };
+        let weights = sensitivities.iter().map(weight).collect();
+        Self { weighted: Some(Weighted { weights, histogram: Histogram::new() }), ..Self::default() }
     }
 
-    /// Adds what another observer of the same tensor saw.
+    /// Adds one image's values, `[channels][positions]`; their order matters to [`Method::Sensitivity`] only. Returns the
+    /// least and the greatest one.
+    pub fn observe(&mut self, values: &[f32]) -> (f32, f32) {
+        self.histogram.observe(values);
+        if let Some(Weighted { weights, histogram }) = &mut self.weighted {
+            let positions = values.len() / weights.len().max(1);
+            for (values, &weight) in values.chunks_exact(positions.max(1)).zip(&*weights) {
+                histogram.observe_times(values, weight);
+            }
+        }
+        values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &x| (min.min(x), max.max(x)))
+    }
+
+    /// Takes in the extrema of the next image.
+    pub fn add_to_average(&mut self, extrema: (f32, f32)) {
+        self.average.add(extrema);
+    }
+
+    /// Adds what another observer of the same tensor saw, but for its average.
     pub fn merge(&mut self, other: &Self) {
         self.histogram.merge(&other.histogram);
+        if let (Some(to), Some(from)) = (&mut self.weighted, &other.weighted) {
+            to.histogram.merge(&from.histogram);
+        }
     }
 
     /// The values seen.
@@ -83,7 +86,8 @@ impl Observer {
         &self.histogram
     }
 
-    /// The tensor's quantization parameters.
+    /// The tensor's quantization parameters. What was not kept up is replaced by what is nearest: an average by the whole
+    /// range, weights by equal ones.
     ///
     /// # Errors
     ///
@@ -97,7 +101,14 @@ impl Observer {
         let distortion = Distortion::new(&self.histogram);
         let qparams = match method {
             Method::MinMax => threshold::min_max(observed),
+            Method::MovingAverage => threshold::min_max(self.average.range().unwrap_or(observed)),
+            Method::Percentile => threshold::percentile(&self.histogram, observed),
+            Method::Entropy => threshold::entropy(&self.histogram, observed),
             Method::Mse => threshold::mse(observed, &distortion),
+            Method::Sensitivity => match &self.weighted {
+                Some(Weighted { histogram, .. }) => threshold::mse(observed, &Distortion::new(histogram)),
+                None => threshold::mse(observed, &distortion),
+            },
         };
         let mse = distortion.mse(qparams);
         let sqnr_db = Sqnr { signal: distortion.power(), noise: mse }.db();

@@ -55,6 +55,11 @@ impl Moments {
     pub fn mean(&self) -> impl Iterator<Item = f64> + '_ {
         self.sum.iter().map(|sum| sum / self.count.max(1) as f64)
     }
+
+    /// The mean square of each number of the input.
+    pub fn power(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.len).map(|i| self.products[i * self.len + i] / self.count.max(1) as f64)
+    }
 }
 
 /// How rounding errors are passed on.

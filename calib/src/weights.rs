@@ -42,7 +42,7 @@ pub struct QuantizedLayer {
 ///
 /// [`CalibError::Shape`] if there are no rows, or empty or unequal ones, [`CalibError::NonFiniteWeight`] for NaN or infinity.
 pub fn quantize_per_channel(weights: &[f32], channels: usize) -> Result<QuantizedWeights, CalibError> {
-    quantize_rows(weights, channels, |_| 0.0, nearest)
+    quantize_rows(weights, channels, |_| 0.0, |_, _, widest| widest, |_, row, scale| nearest(row, scale), None)
 }
 
 /// Quantizes the biases of a layer, rounding half to even: `bias / (s_x * s_w)`, one of each per output channel.
@@ -85,10 +85,7 @@ pub fn quantize_bias(biases: &[f64], s_x: f32, s_w: &[f32]) -> Result<Vec<i32>, 
 /// As [`quantize_per_channel`] and [`quantize_bias`]; a bias is out of range only if it is not finite, or so great
 /// that the scale it calls for is not.
 pub fn quantize_layer(weights: &[f32], biases: &[f64], s_x: f32) -> Result<QuantizedLayer, CalibError> {
-    let smallest_step = valid_scale(s_x)? * f64::from(BIAS_LIMIT);
-    let weights = quantize_rows(weights, biases.len(), |channel| biases[channel].abs() / smallest_step, nearest)?;
-    let biases = quantize_bias(biases, s_x, &weights.scales)?;
-    Ok(QuantizedLayer { weights, biases })
+    quantize_layer_with(weights, biases, s_x, Treatment::default())
 }
 
 /// What is known of the inputs of a group of output channels.
@@ -98,13 +95,15 @@ pub struct Inputs {
     pub rounding: Option<Rounding>,
     /// The mean input.
     pub mean: Vec<f64>,
+    /// The mean square of the inputs: how much an error in each weight matters.
+    pub power: Vec<f64>,
 }
 
 impl Inputs {
     /// From what was seen.
     pub fn new(moments: Moments) -> Self {
-        let mean = moments.mean().collect();
-        Inputs { rounding: Rounding::new(moments), mean }
+        let (mean, power) = (moments.mean().collect(), moments.power().collect());
+        Inputs { rounding: Rounding::new(moments), mean, power }
     }
 
     /// For the same inputs multiplied, number by number.
@@ -113,46 +112,68 @@ impl Inputs {
     ///
     /// If there are not as many factors as numbers.
     pub fn scaled(&self, factors: &[f32]) -> Self {
-        let mean = self.mean.iter().zip(factors).map(|(mean, &f)| mean * f64::from(f)).collect();
-        Inputs { rounding: self.rounding.as_ref().map(|rounding| rounding.scaled(factors)), mean }
+        let scaled = |values: &[f64], power: i32| {
+            values.iter().zip(factors).map(|(v, &f)| v * f64::from(f).powi(power)).collect()
+        };
+        Inputs {
+            rounding: self.rounding.as_ref().map(|rounding| rounding.scaled(factors)),
+            mean: scaled(&self.mean, 1),
+            power: scaled(&self.power, 2),
+        }
     }
 }
 
-/// As [`quantize_layer`], for inputs that are known: weights are rounded together ([`Rounding`]), and each bias makes up
-/// for what rounding does to the output's mean (bias correction: Nagel et al. 2019,
-/// [arXiv:1906.04721](https://arxiv.org/abs/1906.04721), section 4.2).
-///
-/// `inputs` has one entry per group of output channels, all groups of equal size.
+/// How a layer's weights are found, beyond the nearest codes at the scale of each channel's greatest magnitude.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Treatment<'a> {
+    /// What is known of the inputs: one entry per group of output channels, all groups of equal size; empty for nothing.
+    /// Where they are known, each bias makes up for what rounding does to the output's mean (bias correction: Nagel et al.
+    /// 2019, [arXiv:1906.04721](https://arxiv.org/abs/1906.04721), section 4.2).
+    pub inputs: &'a [Inputs],
+    /// Whether weights are rounded together ([`Rounding`]) where inputs are known.
+    pub rounding: bool,
+    /// Whether a channel's scale is searched for that clips its greatest weights to the rest's benefit ([`clipped_scale`]).
+    pub clipping: bool,
+    /// What the same treatment gave before, for another scale of the inputs or other biases: taken if the scales come out
+    /// alike, as rounding is the long part.
+    pub before: Option<&'a QuantizedWeights>,
+}
+
+/// As [`quantize_layer`], with a [`Treatment`].
 ///
 /// # Errors
 ///
 /// As [`quantize_layer`], and [`CalibError::Shape`] if the groups do not divide the channels.
-pub fn quantize_layer_for(
+pub fn quantize_layer_with(
     weights: &[f32],
     biases: &[f64],
     s_x: f32,
-    inputs: &[Inputs],
+    treatment: Treatment<'_>,
 ) -> Result<QuantizedLayer, CalibError> {
-    let channels = biases.len();
-    if channels == 0 || inputs.is_empty() || !channels.is_multiple_of(inputs.len()) {
+    let (channels, Treatment { inputs, .. }) = (biases.len(), treatment);
+    if channels == 0 || !channels.is_multiple_of(inputs.len().max(1)) {
         return Err(CalibError::Shape { values: inputs.len(), channels });
     }
-    let of_channel = |channel: usize| &inputs[channel / (channels / inputs.len())];
+    let of_channel = |channel: usize| inputs.get(channel / (channels / inputs.len().max(1)));
     let smallest_step = valid_scale(s_x)? * f64::from(BIAS_LIMIT);
-    let round = |channel: usize, row: &[f32], scale: f32| match &of_channel(channel).rounding {
-        Some(rounding) => rounding.round(row, scale),
-        None => nearest(channel, row, scale),
+    let scale = |channel: usize, row: &[f32], widest: f32| match treatment.clipping {
+        true => clipped_scale(row, of_channel(channel).map(|inputs| &inputs.power[..]), widest),
+        false => widest,
     };
-    let quantized = quantize_rows(weights, channels, |channel| biases[channel].abs() / smallest_step, round)?;
+    let round = |channel: usize, row: &[f32], scale: f32| match of_channel(channel) {
+        Some(Inputs { rounding: Some(rounding), .. }) if treatment.rounding => rounding.round(row, scale),
+        _ => nearest(row, scale),
+    };
+    let at_least = |channel: usize| biases[channel].abs() / smallest_step;
+    let quantized = quantize_rows(weights, channels, at_least, scale, round, treatment.before)?;
     let row_len = weights.len() / channels;
     let rows = weights.chunks_exact(row_len).zip(quantized.values.chunks_exact(row_len));
-    let corrected: Vec<f64> = rows
-        .zip(&quantized.scales)
-        .zip(biases)
-        .enumerate()
+    let corrected = rows.zip(&quantized.scales).zip(biases).enumerate();
+    let corrected: Vec<f64> = corrected
         .map(|(channel, (((row, codes), &scale), &bias))| {
+            let Some(Inputs { mean, .. }) = of_channel(channel) else { return bias };
             let off = |(&w, &code): (&f32, &i8)| f64::from(code) * f64::from(scale) - f64::from(w);
-            let shift: f64 = row.iter().zip(codes).map(off).zip(&of_channel(channel).mean).map(|(o, m)| o * m).sum();
+            let shift: f64 = row.iter().zip(codes).map(off).zip(mean).map(|(o, m)| o * m).sum();
             let limit = smallest_step * f64::from(scale);
             // The scale was chosen for the bias as it is.
             if (bias - shift).abs() <= limit { bias - shift } else { bias }
@@ -162,33 +183,70 @@ pub fn quantize_layer_for(
     Ok(QuantizedLayer { weights: quantized, biases })
 }
 
-/// The nearest codes of a row; of ties the even ones.
-fn nearest(_channel: usize, row: &[f32], scale: f32) -> Vec<i8> {
-    // In f64 the quotient of two f32 is a tie only if it is one exactly.
-    row.iter().map(|&w| (f64::from(w) / f64::from(scale)).round_ties_even() as i8).collect()
+/// The scale of least squared error of a row's weights, each error weighted by its input's mean square; `widest` clips
+/// nothing, and no other is tried below half of it. Of equal errors the widest.
+///
+/// Choukroun et al. 2019, *Low-bit Quantization of Neural Networks for Efficient Inference*
+/// ([arXiv:1902.06822](https://arxiv.org/abs/1902.06822)), search so for the scale of a kernel.
+pub fn clipped_scale(row: &[f32], power: Option<&[f64]>, widest: f32) -> f32 {
+    /// Scales tried, in steps of 2 %.
+    const TRIED: u32 = 26;
+    let error = |scale: f32| -> f64 {
+        let scale = f64::from(scale);
+        let off = |&w: &f32| {
+            let w = f64::from(w);
+            let code = (w / scale).round_ties_even().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT);
+            (w - code * scale) * (w - code * scale)
+        };
+        match power {
+            Some(power) => row.iter().map(off).zip(power).map(|(e, p)| e * p).sum(),
+            None => row.iter().map(off).sum(),
+        }
+    };
+    let candidates = (0..TRIED).map(|i| (widest * (1.0 - 0.02 * i as f32)).max(MIN_SCALE)).map(|s| (error(s), s));
+    candidates.reduce(|best, next| if next.0 < best.0 { next } else { best }).map_or(widest, |(_, scale)| scale)
 }
 
-/// Quantizes each row at the scale its greatest magnitude needs, or `at_least(channel)` if that is larger.
+/// The nearest codes of a row; of ties the even ones.
+fn nearest(row: &[f32], scale: f32) -> Vec<i8> {
+    // In f64 the quotient of two f32 is a tie only if it is one exactly.
+    let code = |&w: &f32| (f64::from(w) / f64::from(scale)).round_ties_even().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT) as i8;
+    row.iter().map(code).collect()
+}
+
+/// Quantizes each row at the scale its greatest magnitude needs, or `at_least(channel)` if that is larger. Where it is not,
+/// `scale` may lower it.
 fn quantize_rows(
     weights: &[f32],
     channels: usize,
     at_least: impl Fn(usize) -> f64,
+    scale: impl Fn(usize, &[f32], f32) -> f32 + Sync,
     round: impl Fn(usize, &[f32], f32) -> Vec<i8> + Sync,
+    before: Option<&QuantizedWeights>,
 ) -> Result<QuantizedWeights, CalibError> {
     if weights.is_empty() || channels == 0 || !weights.len().is_multiple_of(channels) {
         return Err(CalibError::Shape { values: weights.len(), channels });
     }
-    let mut scales = Vec::with_capacity(channels);
-    for (channel, row) in weights.chunks_exact(weights.len() / channels).enumerate() {
+    let rows: Vec<&[f32]> = weights.chunks_exact(weights.len() / channels).collect();
+    let mut widest = Vec::with_capacity(channels);
+    for (channel, row) in rows.iter().enumerate() {
         if let Some(&value) = row.iter().find(|w| !w.is_finite()) {
             return Err(CalibError::NonFiniteWeight { channel, value });
         }
         let greatest = row.iter().fold(0.0, |m: f32, w| m.max(w.abs()));
-        let scale = scale_for((f64::from(greatest) / WEIGHT_LIMIT).max(at_least(channel)));
-        scales.push(scale);
+        let needed = f64::from(greatest) / WEIGHT_LIMIT;
+        let least = at_least(channel);
+        widest.push((scale_for(needed.max(least)), (needed > least).then_some(least as f32)));
     }
-    let rows: Vec<(usize, &[f32])> = weights.chunks_exact(weights.len() / channels).enumerate().collect();
-    let codes = rows.par_iter().flat_map_iter(|&(channel, row)| round(channel, row, scales[channel]));
+    let scale = |(channel, row): (usize, &&[f32])| -> f32 {
+        let (widest, least) = widest[channel];
+        least.map_or(widest, |least| scale(channel, row, widest).max(least.next_up()))
+    };
+    let scales: Vec<f32> = rows.par_iter().enumerate().map(scale).collect();
+    if let Some(before) = before.filter(|before| before.scales == scales && before.values.len() == weights.len()) {
+        return Ok(before.clone());
+    }
+    let codes = rows.par_iter().enumerate().flat_map_iter(|(channel, row)| round(channel, row, scales[channel]));
     Ok(QuantizedWeights { values: codes.collect(), scales })
 }
 

@@ -156,7 +156,7 @@ fn an_outlier_that_carries_the_energy_is_kept() {
 
 #[test]
 fn degenerate_tensors_get_sane_parameters() {
-    for method in [Method::MinMax, Method::Mse] {
+    for method in Method::ALL {
         let zero = calibrate(&[0.0, -0.0, 0.0], method);
         assert_eq!((zero.qparams, zero.mse), (QParams { scale: 1.0, zero_point: -128 }, 0.0));
         for x in [1.0, 0.3, 6.0, 1e-12, 1e30, f32::MAX] {
@@ -184,8 +184,51 @@ fn errors_say_what_was_seen() {
 
 #[test]
 fn methods_are_read_as_they_are_written() {
-    for method in [Method::MinMax, Method::Mse] {
+    for method in Method::ALL {
         assert_eq!(method.to_string().parse(), Ok(method));
     }
-    assert!("percentile".parse::<Method>().is_err());
+    assert!("percentiles".parse::<Method>().is_err());
+}
+
+#[test]
+fn percentiles_cut_off_their_share() {
+    let mut values: Vec<f32> = (1..=99_990).map(|i| i as f32 / 99_990.0).collect();
+    values.extend([50.0; 9]);
+    let c = calibrate(&values, Method::Percentile);
+    assert!((1.0..1.02).contains(&c.clip.1), "{c:?}");
+    values.extend([50.0; 2]);
+    assert!(calibrate(&values, Method::Percentile).clip.1 > 49.0);
+    // Of two signs half of the share each.
+    let both: Vec<f32> = values[..99_990].iter().flat_map(|&x| [x, -x]).collect();
+    let both: Vec<f32> = both.into_iter().chain([50.0, -50.0]).collect();
+    let c = calibrate(&both, Method::Percentile);
+    assert!(c.clip.1 < 1.02 && c.clip.0 > -1.02, "{c:?}");
+}
+
+#[test]
+fn the_average_is_of_images_in_their_order() {
+    let mut observer = Observer::new();
+    for image in [[0.0f32, 1.0], [0.0, 2.0], [0.0, 4.0]] {
+        let extrema = observer.observe(&image);
+        observer.add_to_average(extrema);
+    }
+    let c = observer.qparams(Method::MovingAverage).expect("values");
+    let expected = 1.0 + 0.01 * (2.0 - 1.0);
+    assert!((f64::from(c.clip.1) - (expected + 0.01 * (4.0 - expected))).abs() < 1e-6, "{c:?}");
+}
+
+#[test]
+fn what_the_output_is_sensitive_to_is_not_clipped() {
+    // A channel of small values and one of large ones.
+    let values: Vec<f32> =
+        Random(5).normals(20_000).into_iter().enumerate().map(|(i, x)| if i < 10_000 { x } else { 6.0 * x }).collect();
+    let clip = |sensitivities: [f64; 2]| {
+        let mut observer = Observer::weighted(&sensitivities);
+        observer.observe(&values);
+        observer.qparams(Method::Sensitivity).expect("values")
+    };
+    let (small, large) = (clip([1.0, 0.0]), clip([0.0, 1.0]));
+    assert!(small.qparams.scale < 0.8 * large.qparams.scale, "{small:?} {large:?}");
+    assert_eq!(clip([3.0, 3.0]).qparams, calibrate(&values, Method::Mse).qparams);
+    assert!(small.mse > large.mse);
 }

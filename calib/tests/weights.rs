@@ -1,6 +1,9 @@
 //! Quantized weights and biases.
 
-use cardinal_calib::{BIAS_LIMIT, CalibError, MIN_SCALE, quantize_bias, quantize_layer, quantize_per_channel};
+use cardinal_calib::{
+    BIAS_LIMIT, CalibError, MIN_SCALE, Treatment, quantize_bias, quantize_layer, quantize_layer_with,
+    quantize_per_channel,
+};
 use proptest::{collection::vec, prelude::*};
 
 proptest! {
@@ -92,5 +95,31 @@ fn shapes_and_scales_are_checked() {
     for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         assert!(matches!(quantize_bias(&[1.0], 1.0, &[scale]), Err(CalibError::InvalidScale(_))));
         assert!(matches!(quantize_layer(&[1.0], &[1.0], scale), Err(CalibError::InvalidScale(_))));
+    }
+}
+
+#[test]
+fn one_great_weight_is_clipped_where_it_hardly_matters() {
+    let mut row: Vec<f32> = (0..600).map(|i| (i as f32 * 0.7).sin()).collect();
+    row.push(1.3);
+    let widest = 1.3 / 127.0;
+    assert_eq!(cardinal_calib::clipped_scale(&row[600..], None, widest), widest);
+    let mut power = vec![1.0; 601];
+    assert!(cardinal_calib::clipped_scale(&row, Some(&power), widest) > 0.9 * widest);
+    power[600] = 0.0;
+    let clipped = cardinal_calib::clipped_scale(&row, Some(&power), widest);
+    assert!((0.7..0.85).contains(&(clipped / widest)), "{}", clipped / widest);
+}
+
+proptest! {
+    #[test]
+    fn clipping_is_never_worse(row in vec(-1f32..1.0, 1..60), bias in -10f64..10.0) {
+        let error = |treatment| {
+            let layer = quantize_layer_with(&row, &[bias], 0.1, treatment).unwrap();
+            let scale = layer.weights.scales[0];
+            row.iter().zip(&layer.weights.values).map(|(w, &c)| f64::from(w - scale * f32::from(c)).powi(2)).sum::<f64>()
+        };
+        let clipped = error(Treatment { clipping: true, ..Treatment::default() });
+        prop_assert!(clipped <= error(Treatment::default()) * 1.000_001);
     }
 }

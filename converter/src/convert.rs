@@ -1,21 +1,26 @@
 //! A checkpoint and images in, the bytes of a `.cardinal` file out, with a report of what it cost.
 
+use cardinal_calib::{Calibrated, Method};
 use cardinal_format::quant::QParams;
 use cardinal_format::write::{Contents, to_bytes};
 use cardinal_format::{FormatError, Op, Preprocess, Tensor, TensorId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::{Calibration, DIGEST_LEN, Options, calibrate, calibrate_on};
-use crate::equalize::{ChannelFactors, Equalized};
+use crate::auto::{BEYOND, CostlyLayer, Found, Trial, auto};
+use crate::calibrate::sensitivity::sensitivities;
+use crate::calibrate::{
+    Calibration, DIGEST_LEN, Drawn, Observed, Options, Recipe, State, Wanted, observe, signs, thresholds,
+};
+use crate::equalize::{ChannelFactors, Equalized, equalize};
 use crate::evaluate::Comparison;
 use crate::graph::Graph;
 use crate::host::{Runner, open};
-use crate::images::Dataset;
-use crate::import::{Imported, Settings, SourceFile};
+use crate::images::{Dataset, spread};
+use crate::import::{Imported, Settings, SourceFile, sha256};
+use crate::inputs::{LayerInputs, gather};
 use crate::plan::plan;
 use crate::quantize::{Known, quantize};
-use crate::refine::{Refined, Trial, refine};
 use crate::{Error, labels, progress};
 
 /// What a file says about its making, as JSON.
@@ -86,17 +91,8 @@ pub struct Report {
     pub weakest_layers: Vec<(String, f64)>,
     /// With `--method auto`: the layers whose rounding costs the logits most, worst first.
     pub costly_layers: Vec<CostlyLayer>,
-}
-
-/// A layer whose rounding costs much, and what was tried on it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CostlyLayer {
-    /// Its name.
-    pub name: String,
-    /// SQNR of the logits if only this layer's output is rounded to int8, dB.
-    pub logit_sqnr_db: f64,
-    /// Thresholds that were tried for it; the figures are those of the whole int8 network.
-    pub tried: Vec<Trial>,
+    /// What speaks against the calibration images, a sentence each.
+    pub signs: Vec<String>,
 }
 
 /// A finished conversion.
@@ -120,12 +116,12 @@ pub struct Converted {
 pub fn encode(
     graph: &Graph,
     preprocess: &Preprocess,
-    calibration: &Calibration,
+    calibrated: &[Option<Calibrated>],
     known: Option<&Known<'_>>,
     labels: &[&str],
     provenance: &str,
 ) -> Result<(Vec<u8>, usize), Error> {
-    let layers = quantize(graph, calibration, preprocess, known)?;
+    let layers = quantize(graph, calibrated, preprocess, known)?;
     let plan = plan(graph.image.byte_len(), &layers);
 
     // Every offset lies below the arena's length.
@@ -166,50 +162,122 @@ pub fn encode(
 ///
 /// # Errors
 /// Images that cannot be read, or a network whose numbers int8 cannot hold; each with its name.
-pub fn convert(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
-    converted(imported, images, options).map_err(|error| error.of_network(&imported.source.file))
+pub fn convert(imported: &Imported, images: &Dataset, options: &Options) -> Result<Converted, Error> {
+    convert_resuming(imported, images, options, State::none())
+}
+
+/// As [`convert`], from where a cut run got to. The state is removed at the end.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_resuming(
+    imported: &Imported,
+    images: &Dataset,
+    options: &Options,
+    mut state: State,
+) -> Result<Converted, Error> {
+    let converted = converted(imported, images, options, &mut state);
+    let converted = converted.map_err(|error| error.of_network(&imported.source.file))?;
+    state.done()?;
+    Ok(converted)
+}
+
+/// What decides the result of a conversion, for [`State::open`].
+pub fn identity(imported: &Imported, images: &Dataset, options: &Options) -> String {
+    let Options { seed, recipe, .. } = options;
+    let drawn = spread(images.labels(), options.images_for(&imported.graph), *seed);
+    let names: Vec<String> = drawn.iter().map(|&index| images.name(index)).collect();
+    let recipe = recipe.as_ref().map_or("auto".to_owned(), Recipe::to_string);
+    let settings = format!("{:?}", imported.settings);
+    let version = env!("CARGO_PKG_VERSION");
+    sha256(&[format!("{version}\n{}\n{settings}\n{recipe}\n{names:?}", imported.source.sha256).as_bytes()])
+}
+
+/// A network, what the images showed of it, and how it becomes int8.
+struct Prepared {
+    recipe: Recipe,
+    equalized: Option<Equalized>,
+    observed: Observed,
+    inputs: Option<LayerInputs>,
+    trials: Vec<Trial>,
+    costly: Vec<CostlyLayer>,
+    signs: Vec<String>,
+}
+
+/// Follows the recipe that was given, or finds one.
+fn prepare(imported: &Imported, drawn: &Drawn<'_>, options: &Options, state: &mut State) -> Result<Prepared, Error> {
+    let graph = &imported.graph;
+    let see = |state: &mut State, graph: &Graph, name: &str, recipe: &Recipe| {
+        let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
+        let sensitivities = recipe.uses(Method::Sensitivity).then(|| sensitivities(graph, &shapes));
+        let wanted = Wanted { peaks: true, sensitivities: sensitivities.as_deref() };
+        let so_far = state.observed(name);
+        observe(graph, drawn, wanted, so_far, |observed| state.keep(name, observed))
+    };
+    let (recipe, observed, inputs, trials, costly) = match &options.recipe {
+        None => {
+            let Found { recipe, observed, inputs, trials, costly } = auto(imported, drawn, state)?;
+            (recipe, observed, inputs, trials, costly)
+        }
+        Some(recipe) => {
+            let observed = see(state, graph, "images", recipe)?;
+            let inputs = if recipe.needs_inputs() { Some(gather(graph, drawn)?) } else { None };
+            (recipe.clone(), observed, inputs, Vec::new(), Vec::new())
+        }
+    };
+    let signs = signs(graph, &observed);
+    let equalized = (recipe.equalize > 0.0).then(|| {
+        let peaks: Vec<Vec<f32>> = observed.peaks.iter().map(|peaks| peaks.peaks(BEYOND)).collect();
+        equalize(graph, &peaks, recipe.equalize)
+    });
+    let observed = match &equalized {
+        Some(Equalized { graph, .. }) => {
+            let again = see(state, graph, "equalized", &recipe)?;
+            // They are the logits of the network as it came that count.
+            Observed { logits: observed.logits, digests: observed.digests, ..again }
+        }
+        None => observed,
+    };
+    Ok(Prepared { recipe, equalized, observed, inputs, trials, costly, signs })
 }
 
 /// See [`convert`].
-fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<Converted, Error> {
+fn converted(imported: &Imported, images: &Dataset, options: &Options, state: &mut State) -> Result<Converted, Error> {
     let Imported { graph, preprocess, .. } = imported;
-    let first = calibrate(graph, preprocess, images, options)?;
-    let refined = if options.refine { Some(refine(imported, images, &first, options)?) } else { None };
-    let equalized = refined.as_ref().and_then(|refined| refined.equalized.as_ref());
-    let (network, calibration) = match equalized {
-        Some(Equalized { graph, .. }) => {
-            let options = Options { refine: false, ..options };
-            (graph, calibrate_on(graph, preprocess, images, first.drawn.clone(), options)?)
-        }
-        None => (graph, first),
-    };
+    let indices = spread(images.labels(), options.images_for(graph), options.seed);
+    if indices.is_empty() {
+        return Err(Error::Usage("calibration needs at least one image (--calib-images)".into()));
+    }
+    let drawn = Drawn::new(images, graph, preprocess, indices);
+    let Prepared { recipe, equalized, observed, inputs, trials, costly, signs } =
+        prepare(imported, &drawn, options, state)?;
+    let network = equalized.as_ref().map_or(graph, |equalized| &equalized.graph);
+    let layers = thresholds(network, &observed, &recipe)?;
+
     let names = imported.labels.clone().unwrap_or_else(|| labels::by_default(graph.classes(), images.classes()));
-    let trials = refined.as_ref().map_or(Vec::new(), |refined| refined.trials.clone());
-    let method = match trials.iter().find(|trial| trial.kept) {
-        Some(trial) => format!("{}, {}", options.method, trial.name),
-        None => options.method.to_string(),
-    };
-    let record = CalibrationRecord { method, images: calibration.drawn.len(), seed: options.seed };
+    let record = CalibrationRecord { method: recipe.to_string(), images: drawn.len(), seed: options.seed };
+    let mut digests = observed.digests.clone();
+    digests.sort_unstable();
+    let factors = equalized.as_ref().map_or(&[][..], |equalized| &equalized.factors);
     let provenance = Provenance {
         cardinal: env!("CARGO_PKG_VERSION").to_owned(),
         source: imported.source.clone(),
         settings: Settings { labels: None, ..imported.settings.clone() },
         calibration: record.clone(),
-        channel_factors: equalized
-            .map_or_else(ChannelFactors::default, |equalized| ChannelFactors::new(graph, &equalized.factors)),
-        calibration_images: calibration.digests.concat(),
+        channel_factors: ChannelFactors::new(graph, factors),
+        calibration_images: digests.concat(),
     };
     let provenance = serde_json::to_string(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
     let labels: Vec<&str> = names.iter().map(String::as_str).collect();
-    let known = refined.as_ref().and_then(Refined::known);
-    let (bytes, arena_bytes) = encode(network, preprocess, &calibration, known.as_ref(), &labels, &provenance)?;
+    let known = inputs.as_ref().map(|inputs| Known { inputs, factors, recipe: &recipe, found: None });
+    let (bytes, arena_bytes) = encode(network, preprocess, &layers, known.as_ref(), &labels, &provenance)?;
 
-    let comparison = compare(&bytes, imported, images, &calibration)?;
+    let comparison = compare(&bytes, &drawn, &observed.logits)?;
     let (multiply_adds, parameters) = graph.cost();
     let mut weakest_layers: Vec<(String, f64)> = graph
         .layers
         .iter()
-        .zip(&calibration.layers)
+        .zip(&layers)
         .filter_map(|(layer, calibrated)| Some((layer.name.clone(), calibrated.as_ref()?.sqnr_db)))
         .collect();
     weakest_layers.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -228,33 +296,30 @@ fn converted(imported: &Imported, images: &Dataset, options: Options) -> Result<
         agreement: comparison.agreement(),
         logit_sqnr_db: comparison.sqnr_db(),
         weakest_layers,
-        costly_layers: Vec::new(),
+        costly_layers: costly,
+        signs,
     };
-    let equalized = refined.and_then(|refined| refined.equalized);
+    let histograms = observed.observers.iter().map(|o| o.as_ref().map(|o| o.histogram().clone())).collect();
+    let calibration = Calibration { drawn: drawn.indices().to_vec(), layers, histograms };
     Ok(Converted { bytes, report, equalized, calibration })
 }
 
-/// The file beside the float network on the calibration images.
-pub(crate) fn compare(
-    bytes: &[u8],
-    imported: &Imported,
-    images: &Dataset,
-    calib: &Calibration,
-) -> Result<Comparison, Error> {
+/// The file beside the float network on calibration images; `logits` are float's.
+pub(crate) fn compare(bytes: &[u8], drawn: &Drawn<'_>, logits: &[Vec<f32>]) -> Result<Comparison, Error> {
     let model = open(bytes).map_err(Error::model("the converted model"))?;
-    let input = [imported.graph.image.height, imported.graph.image.width];
-    let bar = progress::bar(calib.drawn.len(), "comparing");
-    let logits = calib.drawn.par_iter().map_init(
+    let bar = progress::bar(drawn.len(), "comparing");
+    let places: Vec<usize> = (0..drawn.len()).collect();
+    let int8 = places.par_iter().map_init(
         || Runner::new(model),
-        |runner, &index| -> Result<Vec<f32>, Error> {
-            let pixels = images.prepare(index, &imported.preprocess, input)?;
+        |runner, &place| -> Result<Vec<f32>, Error> {
+            let pixels = drawn.pixels(place)?;
             bar.inc(1);
             runner.logits(&pixels).map_err(Error::model("the converted model"))
         },
     );
-    let logits: Vec<Vec<f32>> = logits.collect::<Result<_, _>>()?;
+    let int8: Vec<Vec<f32>> = int8.collect::<Result<_, _>>()?;
     bar.finish_and_clear();
     let mut comparison = Comparison::default();
-    calib.logits.iter().zip(&logits).for_each(|(float, int8)| comparison.add(float, int8));
+    logits.iter().zip(&int8).for_each(|(float, int8)| comparison.add(float, int8));
     Ok(comparison)
 }

@@ -1,6 +1,7 @@
 //! The float graph in tract: for calibration, and as the reference that int8 is compared with.
 
 use cardinal_format::Window;
+use cardinal_format::quant::QParams;
 use cardinal_tract::{Builder, Conv, FloatModel, InputShape, Pool, Tensor, TractError};
 
 use crate::graph::{Graph, Op, Source};
@@ -25,10 +26,19 @@ impl Graph {
 
     /// The same, with other layers to observe.
     pub fn float_model_observing(&self, layers: &[usize]) -> Result<FloatModel, TractError> {
+        self.build(layers, None)
+    }
+
+    /// The same, with one layer's output rounded to codes.
+    pub fn float_model_rounding(&self, layer: usize, qparams: QParams) -> Result<FloatModel, TractError> {
+        self.build(&[], Some((layer, qparams)))
+    }
+
+    fn build(&self, layers: &[usize], rounded: Option<(usize, QParams)>) -> Result<FloatModel, TractError> {
         let [channels, height, width] = [self.image.channels, self.image.height, self.image.width].map(|n| n as usize);
         let mut b = Builder::new(InputShape { channels, height, width });
         let mut outputs: Vec<Tensor> = Vec::new();
-        for layer in &self.layers {
+        for (number, layer) in self.layers.iter().enumerate() {
             let name = &layer.name;
             let find = |source| match source {
                 Source::Image => b.input(),
@@ -59,7 +69,13 @@ impl Graph {
                 Op::GlobalAvgPool => b.global_avg_pool(name, input)?,
                 Op::Linear(linear) => b.linear(name, input, &linear.weights, &linear.bias)?,
             };
-            outputs.push(output);
+            outputs.push(match rounded {
+                Some((layer, qparams)) if layer == number => {
+                    let steps = [i8::MIN, i8::MAX].map(|code| f32::from(code) - f32::from(qparams.zero_point));
+                    b.fake_quantize(&format!("{name}.codes"), output, qparams.scale, steps)?
+                }
+                _ => output,
+            });
         }
         for &i in layers {
             b.observe(outputs[i]);

@@ -14,6 +14,15 @@ pub enum Source {
     Layer(usize),
 }
 
+/// What batch norm made of a convolution's sums in training, by channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Norm {
+    /// Mean: its shift β.
+    pub mean: Vec<f32>,
+    /// Standard deviation: the magnitude of its scale γ.
+    pub deviation: Vec<f32>,
+}
+
 /// A convolution with everything that follows it up to the next one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
@@ -31,6 +40,8 @@ pub struct Conv {
     pub residual: Option<Source>,
     /// max(x, 0) at the end.
     pub relu: bool,
+    /// What its sums were like in training, where a batch norm says so.
+    pub norm: Option<Norm>,
 }
 
 /// The classifier.

@@ -1,11 +1,11 @@
 //! What the inputs of every layer are like, for rounding its weights together.
 
 use cardinal_calib::{Inputs, Moments};
-use cardinal_format::{Preprocess, Shape, Window};
+use cardinal_format::{Shape, Window};
 use rayon::prelude::*;
 
+use crate::calibrate::Drawn;
 use crate::graph::{Graph, Op, Source};
-use crate::images::{Dataset, normalise_chw};
 use crate::{Error, progress};
 
 /// Positions of each image that are looked at.
@@ -20,7 +20,7 @@ pub type LayerInputs = Vec<Option<Vec<Inputs>>>;
 ///
 /// # Errors
 /// An image that cannot be read, or what tract says.
-pub fn gather(graph: &Graph, spec: &Preprocess, images: &Dataset, drawn: &[usize]) -> Result<LayerInputs, Error> {
+pub fn gather(graph: &Graph, drawn: &Drawn<'_>) -> Result<LayerInputs, Error> {
     let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
     let all: Vec<usize> = (0..graph.layers.len().saturating_sub(1)).collect();
     let model = graph.float_model_observing(&all)?;
@@ -37,13 +37,13 @@ pub fn gather(graph: &Graph, spec: &Preprocess, images: &Dataset, drawn: &[usize
     for (l, reader) in readers.iter().flatten() {
         moments[*l] = Some(vec![Moments::new(reader.len()); reader.groups]);
     }
-    let input = [graph.image.height, graph.image.width];
     let bar = progress::bar(drawn.len(), "looking at inputs");
-    for batch in drawn.chunks(BATCH) {
-        let one = |&index: &usize| -> Result<Vec<Vec<f32>>, Error> {
-            let pixels = images.prepare(index, spec, input)?;
+    let places: Vec<usize> = (0..drawn.len()).collect();
+    for batch in places.chunks(BATCH) {
+        let one = |&place: &usize| -> Result<Vec<Vec<f32>>, Error> {
+            let (pixels, index) = (drawn.pixels(place)?, drawn.indices()[place]);
             let mut inputs = vec![Vec::new(); graph.layers.len()];
-            model.run_observed(&normalise_chw(&pixels, spec, input), |i, values| {
+            model.run_observed(&drawn.normalise(&pixels), |i, values| {
                 for (l, reader) in &readers[i] {
                     inputs[*l] = reader.inputs(values, index);
                 }

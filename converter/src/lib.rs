@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod architecture;
+pub mod auto;
 pub mod calibrate;
 pub mod convert;
 pub mod embedded;
@@ -36,6 +37,5 @@ pub mod plan;
 pub mod progress;
 pub mod qdq;
 pub mod quantize;
-pub mod refine;
 
 pub use error::Error;

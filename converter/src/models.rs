@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::architecture::Architecture;
-use crate::calibrate::Calibration;
 use crate::convert::encode;
 use crate::graph::Graph;
 use crate::import::template;
@@ -104,14 +103,11 @@ pub(crate) fn untrained(graph: &Graph) -> Result<(Vec<u8>, usize), Error> {
     let calibrated = observer.qparams(Method::MinMax).map_err(fail)?;
     let mut layers = vec![None; graph.layers.len()];
     graph.observed().into_iter().for_each(|layer| layers[layer] = Some(calibrated));
-    let (drawn, logits, digests) = (Vec::new(), Vec::new(), Vec::new());
-    let histograms = vec![None; layers.len()];
-    let calibration = Calibration { drawn, layers, histograms, peaks: Vec::new(), logits, digests };
     let ones = [1.0, 1.0, 1.0, 0.0];
     let preprocess =
         Preprocess { colour: Colour::Rgb, resize: Resize::Exact, filter: Filter::Bilinear, mean: ones, std: ones };
     let labels: Vec<&str> = imagenet_1k().map(|(_, name)| name).filter(|_| graph.classes() == 1000).collect();
-    encode(graph, &preprocess, &calibration, None, &labels, "{}")
+    encode(graph, &preprocess, &layers, None, &labels, "{}")
 }
 
 #[cfg(test)]

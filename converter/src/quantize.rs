@@ -1,8 +1,10 @@
 //! Float layers and scales → int8 layers with packed weights.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use cardinal_calib::{CalibError, Inputs, quantize_layer, quantize_layer_for};
+use cardinal_calib::{CalibError, Calibrated, Inputs, QuantizedWeights, Treatment, quantize_layer_with};
 use cardinal_format::quant::QParams;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{pack_channels, pack_weights};
@@ -10,7 +12,7 @@ use cardinal_format::{Conv, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Resi
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::calibrate::Calibration;
+use crate::calibrate::Recipe;
 use crate::graph::{self, Graph, Source};
 use crate::inputs::LayerInputs;
 
@@ -93,14 +95,13 @@ impl QuantizedLayer {
 /// The layer whose weights or biases do not fit, and why.
 pub fn quantize(
     graph: &Graph,
-    calibration: &Calibration,
+    calibrated: &[Option<Calibrated>],
     spec: &Preprocess,
     known: Option<&Known<'_>>,
 ) -> Result<Vec<QuantizedLayer>, Error> {
     let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
     let mut layers: Vec<QuantizedLayer> = Vec::with_capacity(graph.layers.len());
-    for (number, ((layer, &shape), calibrated)) in graph.layers.iter().zip(&shapes).zip(&calibration.layers).enumerate()
-    {
+    for (number, ((layer, &shape), calibrated)) in graph.layers.iter().zip(&shapes).zip(calibrated).enumerate() {
         let qparams_of = |source: Source| match source {
             Source::Image => QParams::IMAGE,
             Source::Layer(i) => layers[i].qparams.unwrap_or(QParams::IMAGE),
@@ -117,6 +118,9 @@ pub fn quantize(
         let own = calibrated.as_ref().map(|c| c.qparams);
         let fail = |cause: CalibError| Error::Quantize { layer: layer.name.clone(), cause };
         let inputs = known.map_or_else(Vec::new, |known| known.of(graph, number));
+        let quantize = |weights: &[f32], bias: &[f64], inputs: &[Inputs], output: Option<QParams>| {
+            Packed::new(weights, bias, inputs, known.map(|known| (known, number)), input, output).map_err(fail)
+        };
         let (kind, qparams) = match &layer.op {
             graph::Op::Conv(conv) => {
                 let output = own.unwrap_or(QParams::IMAGE);
@@ -128,7 +132,7 @@ pub fn quantize(
                 })?;
                 // Merged groups have other inputs than those that were seen.
                 let inputs = if groups.get() == conv.groups { &inputs[..] } else { &[] };
-                let packed = Packed::new(&weights, &bias, inputs, input, Some(output)).map_err(fail)?;
+                let packed = quantize(&weights, &bias, inputs, Some(output))?;
                 let layout = WeightLayout::new(input_shape.channels, shape.channels, conv.window.kernel, groups.get());
                 let layout = layout.ok_or_else(|| Error::Usage(format!("{}: impossible shape", layer.name)))?;
                 let pad_codes = if from_image { pad_codes(spec) } else { [input.zero_point; 4] };
@@ -157,7 +161,7 @@ pub fn quantize(
             }
             graph::Op::Linear(linear) => {
                 let bias: Vec<f64> = linear.bias.iter().map(|&b| f64::from(b)).collect();
-                let packed = Packed::new(&linear.weights, &bias, &inputs, input, None).map_err(fail)?;
+                let packed = quantize(&linear.weights, &bias, &inputs, None)?;
                 let layout = WeightLayout::new(input_shape.byte_len() as u32, shape.channels, [1, 1], 1);
                 let layout = layout.ok_or_else(|| Error::Usage(format!("{}: impossible shape", layer.name)))?;
                 let weights = pack_weights(&layout, [1, 1], &packed.weights);
@@ -177,7 +181,14 @@ pub struct Known<'a> {
     /// What its activations were multiplied by since ([`Equalized::factors`](crate::equalize::Equalized::factors));
     /// empty if by nothing.
     pub factors: &'a [Vec<f32>],
+    /// What is done with them.
+    pub recipe: &'a Recipe,
+    /// The weights that were found for this network, to be taken again if only ranges change.
+    pub found: Option<&'a RefCell<FoundWeights>>,
 }
+
+/// A network's int8 weights by layer.
+pub type FoundWeights = BTreeMap<usize, QuantizedWeights>;
 
 impl Known<'_> {
     /// Inputs of a layer's groups; none where nothing is known.
@@ -212,13 +223,19 @@ impl Packed {
         weights: &[f32],
         bias: &[f64],
         inputs: &[Inputs],
+        known: Option<(&Known<'_>, usize)>,
         input: QParams,
         output: Option<QParams>,
     ) -> Result<Self, CalibError> {
-        let layer = match inputs {
-            [] => quantize_layer(weights, bias, input.scale)?,
-            inputs => quantize_layer_for(weights, bias, input.scale, inputs)?,
-        };
+        let (rounding, clipping) =
+            known.map_or((false, false), |(known, _)| (known.recipe.rounding, known.recipe.clipping));
+        let found = known.and_then(|(known, layer)| Some((known.found?, layer)));
+        let before = found.and_then(|(found, layer)| found.borrow_mut().remove(&layer));
+        let treatment = Treatment { inputs, rounding, clipping, before: before.as_ref() };
+        let layer = quantize_layer_with(weights, bias, input.scale, treatment)?;
+        if let Some((found, number)) = found {
+            found.borrow_mut().insert(number, layer.weights.clone());
+        }
         let (values, scales) = (layer.weights.values, layer.weights.scales);
         let rows = values.chunks_exact(values.len() / bias.len().max(1));
         let with_zero_point = rows.zip(&layer.biases).map(|(row, &bias)| {
@@ -303,6 +320,7 @@ mod tests {
             groups: 4,
             residual: None,
             relu: false,
+            norm: None,
         };
         let (groups, wide) = merge_narrow_groups(&conv, weights).expect("a small layer");
         assert_eq!(groups.get(), 2);

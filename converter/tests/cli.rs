@@ -335,3 +335,16 @@ fn bad_inputs() {
     }
     assert_eq!(scratch.files(), before, "a failed command left a file");
 }
+
+#[test]
+fn signs_are_told_on_the_command_line() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("one")).expect("a folder");
+    std::fs::copy(scratch.path("images/b/1.png"), scratch.path("one/1.png")).expect("a picture");
+    let output = scratch.cardinal(&["convert", "tiny.pth", "--calib", "one"]).assert().success().get_output().clone();
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(said.contains("warning: only 1 different images to calibrate with"), "{said}");
+    std::fs::create_dir(scratch.path("none")).expect("a folder");
+    let said = scratch.fail(&["convert", "tiny.pth", "--calib", "none", "-o", "none.cardinal"]);
+    assert!(said.contains("none") && said.contains("image") && !scratch.path("none.cardinal").exists(), "{said}");
+}

@@ -73,16 +73,16 @@ fn the_importer_agrees_with_tracts_own_reader() {
 #[test]
 fn the_same_tensors_give_the_same_graph_and_file() {
     let images = embedded::calibration_images().expect("the images ship");
-    let options = Options { images: 32, ..Options::default() };
+    let options = Options { images: Some(32), ..Options::default() };
     let first = read(SAME[0]);
-    let converted = convert(&first, &images, options).expect("it converts");
+    let converted = convert(&first, &images, &options).expect("it converts");
     let file = File::new_checked(&converted.bytes).expect("a valid file");
     for name in &SAME[1..] {
         let network = read(name);
         for (a, b) in first.graph.layers.iter().zip(&network.graph.layers) {
             assert_eq!((&a.name, a.input, &a.op), (&b.name, b.input, &b.op), "{name}");
         }
-        let other = convert(&network, &images, options).expect("it converts");
+        let other = convert(&network, &images, &options).expect("it converts");
         let other = File::new_checked(&other.bytes).expect("a valid file");
         assert!(file.content() == other.content(), "{name} gives another int8 file");
         assert!(file.labels().eq(other.labels()), "{name}");

@@ -21,7 +21,7 @@ fn converted() -> &'static (Imported, Converted) {
     CONVERTED.get_or_init(|| {
         let network = embedded::network().expect("the checkpoint ships");
         let images = embedded::calibration_images().expect("the images ship");
-        let converted = convert(&network, &images, Options::default()).expect("it converts");
+        let converted = convert(&network, &images, &Options::default()).expect("it converts");
         (network, converted)
     })
 }

@@ -169,7 +169,7 @@ fn int8_is_as_accurate_as_the_results_say() {
         let network = network(&name, &row);
         let calib = mosaics(&calib, &network);
         let test = mosaics(&test, &network);
-        let converted = convert(&network, &calib, Options::default()).expect("it converts");
+        let converted = convert(&network, &calib, &Options::default()).expect("it converts");
         let float = Network::float32(&network).expect("tract runs it");
         let int8 = Network::int8(open(&converted.bytes).expect("a valid file"));
         let seen = evaluate(&int8, &test, Some(&float)).expect("it runs");

@@ -25,7 +25,8 @@ fn cifar10_int8_is_as_accurate_as_float() {
     let network = import::read(&folder.join(CHECKPOINT), &settings).expect("a ResNeXt");
     assert_eq!(network.summary.to_string(), "ResNeXt-20 16×4d, blocks 2-2-2");
     let train = Dataset::open(&folder.join("data/cifar10/train"), [32, 32]).expect("mosaics");
-    let converted = convert(&network, &train, Options { images: 500, ..Options::default() }).expect("it converts");
+    let converted =
+        convert(&network, &train, &Options { images: Some(500), ..Options::default() }).expect("it converts");
     assert!(converted.report.agreement >= 0.985, "agreement is {}", converted.report.agreement);
 
     let test = Dataset::open(&folder.join("data/cifar10/test"), [32, 32]).expect("mosaics");

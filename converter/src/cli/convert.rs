@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cardinal_calib::Method;
 use cardinal_converter::architecture::Architecture;
-use cardinal_converter::calibrate::Options;
-use cardinal_converter::convert::{Report, convert};
+use cardinal_converter::auto::Trial;
+use cardinal_converter::calibrate::{Options, Recipe, State};
+use cardinal_converter::convert::{Report, convert_resuming, identity};
 use cardinal_converter::images::Dataset;
 use cardinal_converter::{Error, import, output};
 use serde::Serialize;
@@ -28,16 +28,27 @@ pub(super) struct Args {
     /// File to write [default: the checkpoint's name with .cardinal, in this folder]
     #[arg(short, long, value_name = "MODEL")]
     output: Option<PathBuf>,
-    /// Images to draw from --calib, spread over its classes
-    #[arg(long, value_name = "N", default_value_t = Options::default().images)]
-    calib_images: usize,
+    /// Images to draw from --calib, spread over its classes [default: 512; for small networks up to 2048]
+    #[arg(long, value_name = "N")]
+    calib_images: Option<usize>,
     /// Seed of the draw
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
-    /// How scales and weights are found: auto tries what can help on the calibration images and keeps what does; mse (least
-    /// squared error) and min-max are thresholds alone, with the nearest weights
-    #[arg(long, default_value = "auto", value_name = "auto|mse|min-max", value_parser = method)]
-    method: (Method, bool),
+    /// How int8 is reached: auto, or steps joined by "+"
+    ///
+    /// auto tries what can help and keeps what measurably does, on calibration images held out for it; what it kept is in the
+    /// report, in this notation.
+    ///
+    /// The first step chooses the ranges of activations: min-max, moving-average, percentile (99.99 %), entropy (least
+    /// Kullback-Leibler divergence), mse (least squared error) or sensitivity (mse, by what the logits are sensitive to).
+    /// Then, if wanted: rounding (weights together, for the inputs that were seen, and biases corrected), clipping (of
+    /// weights, by least squared error), equalize=0.5 (activation channels made alike in size: 0 not at all, 1 wholly), and
+    /// LAYER:entropy (another range for one layer)
+    #[arg(long, default_value = "auto", value_name = "METHOD", value_parser = method)]
+    method: Choice,
+    /// Keep what was seen and tried in this file, and go on from it if a run was cut; it is removed at the end
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
     /// What the checkpoint must be, by name (as resnext50-32x4d): anything else is refused
     #[arg(long, value_name = "NAME")]
     arch: Option<Architecture>,
@@ -80,9 +91,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         )));
     }
     let images = Dataset::open(&args.calib, [imported.graph.image.height, imported.graph.image.width])?;
-    let (method, refine) = args.method;
-    let options = Options { images: args.calib_images, seed: args.seed, method, refine };
-    let converted = convert(&imported, &images, options)?;
+    let options = Options { images: args.calib_images, seed: args.seed, recipe: args.method.0.clone() };
+    let state = match &args.resume {
+        Some(path) => State::open(path, identity(&imported, &images, &options))?,
+        None => State::none(),
+    };
+    let converted = convert_resuming(&imported, &images, &options, state)?;
+    for sign in &converted.report.signs {
+        eprintln!("warning: {sign}");
+    }
     output::write(&output, &converted.bytes)?;
     if args.json {
         print_json("cardinal.convert/1", &Document { output: &output, report: &converted.report })?;
@@ -92,12 +109,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Thresholds, and whether to look for more.
-fn method(name: &str) -> Result<(Method, bool), String> {
-    match name {
-        "auto" => Ok((Options::default().method, true)),
-        name => name.parse().map(|method| (method, false)).map_err(|_| "expected auto, mse or min-max".into()),
-    }
+/// A recipe, or none for what helps.
+#[derive(Clone)]
+struct Choice(Option<Recipe>);
+
+fn method(text: &str) -> Result<Choice, String> {
+    if text == "auto" { Ok(Choice(None)) } else { text.parse().map(|recipe| Choice(Some(recipe))) }
 }
 
 fn text(output: &Path, report: &Report) -> String {
@@ -114,9 +131,14 @@ fn text(output: &Path, report: &Report) -> String {
     row("multiply-adds", format!("{:.1} M an image", report.multiply_adds as f64 / 1e6));
     let record = &report.calibration;
     row("calibration", format!("{} images, {}, seed {}", record.images, record.method, record.seed));
-    for trial in &report.trials {
+    let tried = |trial: &Trial| {
         let kept = if trial.kept { " ← kept" } else { "" };
-        row("tried", format!("{:.1} dB  {}{kept}", trial.logit_sqnr_db, trial.name));
+        format!("{:.2} dB  {}{kept}", trial.logit_sqnr_db, trial.name)
+    };
+    report.trials.iter().for_each(|trial| row("tried", tried(trial)));
+    for layer in &report.costly_layers {
+        row("costly", format!("{}: {:.1} dB if only this layer were int8", layer.name, layer.logit_sqnr_db));
+        layer.tried.iter().for_each(|trial| row("", tried(trial)));
     }
     row("agreement", format!("{} with float on the calibration images", percent(report.agreement)));
     row("logit SQNR", format!("{:.1} dB", report.logit_sqnr_db));

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let network = embedded::network()?;
     eprintln!("{}: {}, trained on Fashion-MNIST", embedded::NAME, network.summary);
     let images = embedded::calibration_images()?;
-    let converted = convert(&network, &images, Options { images: images.len(), ..Options::default() })?;
+    let converted = convert(&network, &images, &Options { images: Some(images.len()), ..Options::default() })?;
     let model = host::open(&converted.bytes).map_err(Error::model("the converted model"))?;
     let float = Network::float32(&network)?;
     let evaluation = evaluate(&Network::int8(model), &embedded::test_images()?, Some(&float))?;

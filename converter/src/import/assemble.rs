@@ -5,7 +5,7 @@ use cardinal_format::{Shape, Window};
 use super::settings::{Resolved, same_window};
 use super::{ImportError, Summary};
 use crate::architecture::Architecture;
-use crate::graph::{Conv, Graph, Layer, Linear, Op, Source};
+use crate::graph::{Conv, Graph, Layer, Linear, Norm, Op, Source};
 
 /// A convolution with its batch norm folded in.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub(super) struct ConvPart {
     /// Given by ONNX; a state dict has neither windows nor groups.
     pub window: Option<Window>,
     pub groups: Option<u32>,
+    /// Of the batch norm that was folded in.
+    pub norm: Option<Norm>,
 }
 
 impl ConvPart {
@@ -97,8 +99,8 @@ impl Assembler {
         }
         let window = part.window.unwrap_or_else(|| same_window(part.kernel, stride));
         let (residual, relu) = end;
-        let (weights, bias, in_per_group) = (part.weights, part.bias, part.in_per_group);
-        let conv = Conv { weights, bias, in_per_group, window, groups, residual, relu };
+        let (weights, bias, in_per_group, norm) = (part.weights, part.bias, part.in_per_group, part.norm);
+        let conv = Conv { weights, bias, in_per_group, window, groups, residual, relu, norm };
         Ok(self.push(name, part.origin, input, Op::Conv(conv)))
     }
 }
@@ -180,6 +182,8 @@ impl BatchNorm<'_> {
     /// Folds into `conv`; every slice has one value per output channel.
     pub fn fold(&self, conv: &mut ConvPart) {
         let per_channel = conv.weights.len() / conv.bias.len().max(1);
+        let deviation = self.gamma.iter().map(|gamma| gamma.abs()).collect();
+        conv.norm = Some(Norm { mean: self.beta.to_vec(), deviation });
         let rows = conv.weights.chunks_exact_mut(per_channel.max(1));
         for (n, (row, bias)) in rows.zip(&mut conv.bias).enumerate() {
             let deviation = (f64::from(self.variance[n]) + f64::from(self.epsilon)).sqrt();

@@ -129,6 +129,7 @@ impl<'a> Reader<'a> {
             kernel: [rows, columns],
             window: None,
             groups: None,
+            norm: None,
         };
         let bn = BatchNorm {
             gamma: self.vector(format!("{bn}.weight"), out)?,

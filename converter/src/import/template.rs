@@ -21,6 +21,7 @@ pub fn template(architecture: &Architecture, input: [u32; 2], classes: usize) ->
             kernel: [kernel; 2],
             window: None,
             groups: None,
+            norm: None,
         }
     };
     let mut channels = 64;

@@ -310,6 +310,7 @@ impl Reader<'_, '_> {
             kernel,
             window: Some(self.window(node, kernel)?),
             groups: Some(groups),
+            norm: None,
         };
         self.push(node, Kind::Conv(Box::new(part)))
     }

@@ -1,7 +1,8 @@
-//! Where to clip a tensor's range.
+//! Thresholds of least squared error.
 
 use cardinal_format::quant::QParams;
 
+use super::min_max;
 use crate::{Distortion, spanning};
 
 /// Ratio of successive thresholds in the coarse scan, 2^(-1/32). Multiplied up, not raised to a power, so that every
@@ -15,14 +16,6 @@ const REFINEMENTS: usize = 3;
 const ROUNDS: usize = 4;
 /// A relative gain below this counts as a tie: it may be rounding noise.
 const TIE: f64 = 1e-6;
-
-/// Parameters that clip nothing: the whole observed range, widened to hold zero.
-///
-/// Krishnamoorthi 2018, *Quantizing deep convolutional networks for efficient inference*
-/// ([arXiv:1806.08342](https://arxiv.org/abs/1806.08342), section 2.1).
-pub(crate) fn min_max((min, max): (f32, f32)) -> QParams {
-    spanning(min, max)
-}
 
 /// Parameters that minimise the expected squared error: what clipping costs the few large values is weighed against
 /// the finer step it gives the rest. Never worse than [`min_max`]; ties go to the wider range.
