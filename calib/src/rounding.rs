@@ -5,6 +5,8 @@
 //! after Hassibi & Stork 1993, "Optimal Brain Surgeon". It takes no labels and no gradient, only the second moments of the
 //! layer's inputs.
 
+use std::sync::Arc;
+
 /// Inputs that are added together.
 const BLOCK: usize = 64;
 
@@ -68,7 +70,9 @@ pub struct Rounding {
     len: usize,
     /// `U` of `H⁻¹ = Uᵀ U`, upper triangular, where `H` is the second moment. It only decides between neighbouring codes,
     /// so half the bits will do.
-    factor: Vec<f32>,
+    factor: Arc<[f32]>,
+    /// What the inputs were multiplied by since, inverted; empty for 1.
+    inverse: Vec<f64>,
 }
 
 /// Added to the diagonal of `H`, of its mean: inputs that go together exactly, or are always 0, have no inverse.
@@ -87,7 +91,7 @@ impl Rounding {
         (0..n).for_each(|i| factor[i * n + i] += damping);
         factorize(&mut factor, n)?;
         invert(&mut factor, n);
-        Some(Rounding { len: n, factor: factor.into_iter().map(|u| u as f32).collect() })
+        Some(Rounding { len: n, factor: factor.into_iter().map(|u| u as f32).collect(), inverse: Vec::new() })
     }
 
     /// For the same inputs multiplied, number by number. (What is added to the diagonal is multiplied with them.)
@@ -97,11 +101,9 @@ impl Rounding {
     /// If there are not as many factors as numbers.
     pub fn scaled(&self, factors: &[f32]) -> Self {
         assert_eq!(factors.len(), self.len, "factors and inputs");
-        let mut scaled = self.clone();
-        for row in scaled.factor.chunks_exact_mut(self.len) {
-            row.iter_mut().zip(factors).for_each(|(u, &f)| *u /= f);
-        }
-        scaled
+        let before = self.inverse.iter().copied().chain(std::iter::repeat(1.0));
+        let inverse = factors.iter().zip(before).map(|(&factor, before)| before / f64::from(factor)).collect();
+        Rounding { inverse, ..self.clone() }
     }
 
     /// One output channel's weights as multiples of `scale`, in -127..=127.
@@ -112,12 +114,14 @@ impl Rounding {
     pub fn round(&self, weights: &[f32], scale: f32) -> Vec<i8> {
         assert_eq!(weights.len(), self.len, "weights and inputs");
         let scale = f64::from(scale);
-        let mut left: Vec<f64> = weights.iter().map(|&w| f64::from(w) / scale).collect();
+        let inverse = |i: usize| self.inverse.get(i).copied().unwrap_or(1.0);
+        // In the units of the inputs that were seen, errors are passed on as they were found.
+        let mut left: Vec<f64> = weights.iter().enumerate().map(|(i, &w)| f64::from(w) / scale / inverse(i)).collect();
         let mut codes = Vec::with_capacity(self.len);
         for i in 0..self.len {
             let row = &self.factor[i * self.len + i..(i + 1) * self.len];
-            let code = left[i].round_ties_even().clamp(-127.0, 127.0);
-            let error = (left[i] - code) / f64::from(row[0]);
+            let code = (left[i] * inverse(i)).round_ties_even().clamp(-127.0, 127.0);
+            let error = (left[i] - code / inverse(i)) / f64::from(row[0]);
             left[i..].iter_mut().zip(row).for_each(|(w, &u)| *w -= error * f64::from(u));
             codes.push(code as i8);
         }

@@ -46,12 +46,13 @@ fn ties(graph: &Graph) -> Vec<usize> {
 pub struct ChannelFactors(BTreeMap<String, String>);
 
 impl ChannelFactors {
-    /// Of the layers that have any.
+    /// Of the file's layers that have any.
     pub fn new(graph: &Graph, factors: &[Vec<f32>]) -> Self {
         let digit = |factor: &f32| (0..=MOST).rfind(|&q| quarters(q) <= *factor).and_then(|q| char::from_digit(q, 36));
         let digit = |factor: &f32| digit(factor).unwrap_or('0');
-        let layers = graph.layers.iter().zip(factors).filter(|(_, factors)| !factors.is_empty());
-        ChannelFactors(layers.map(|(layer, f)| (layer.name.clone(), f.iter().map(digit).collect())).collect())
+        let layers = graph.layers.iter().zip(graph.fused_into()).zip(factors);
+        let layers = layers.filter(|((_, fused), factors)| fused.is_none() && !factors.is_empty());
+        ChannelFactors(layers.map(|((layer, _), f)| (layer.name.clone(), f.iter().map(digit).collect())).collect())
     }
 
     /// Whether no layer has any.

@@ -38,6 +38,19 @@ impl FromStr for Features {
     }
 }
 
+impl std::fmt::Display for Features {
+    /// As it is parsed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Features::Image => f.pad("image"),
+            Features::Pooled => f.pad("pooled"),
+            Features::Logits => f.pad("logits"),
+            Features::Stage(number) => write!(f, "stage{number}"),
+            Features::Layer(name) => f.pad(name),
+        }
+    }
+}
+
 /// [`Features`], found in a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -69,7 +82,7 @@ impl Features {
         };
         // Layers run in order, so a stage's last is its end.
         let found = layers.iter().rfind(fits).map(|name| Wanted::Layer((*name).to_owned()));
-        found.ok_or_else(|| Error::Usage(format!("the network has no {self:?}; its layers are {}", layers.join(", "))))
+        found.ok_or_else(|| Error::Usage(format!("the network shows no {self}; its layers are {}", layers.join(", "))))
     }
 }
 
@@ -162,6 +175,7 @@ mod tests {
             ("conv1", Features::Layer("conv1".into())),
             ("logits", Features::Logits),
         ] {
+            assert_eq!(features.to_string(), text);
             assert_eq!(text.parse(), Ok(features));
         }
     }

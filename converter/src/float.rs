@@ -13,10 +13,11 @@ pub(crate) fn pool(window: &Window) -> Pool {
 
 impl Graph {
     /// Layers whose outputs need a scale of their own, in the order in which [`FloatModel::run_observed`] shows them. A
-    /// max-pool keeps its input's scale, the classifier writes floats.
+    /// max-pool keeps its input's scale, the classifier writes floats, and what is fused into another layer is never rounded.
     pub fn observed(&self) -> Vec<usize> {
+        let fused_into = self.fused_into();
         let needs = |op: &Op| matches!(op, Op::Conv(_) | Op::GlobalAvgPool);
-        (0..self.layers.len()).filter(|&i| needs(&self.layers[i].op)).collect()
+        (0..self.layers.len()).filter(|&i| needs(&self.layers[i].op) && fused_into[i].is_none()).collect()
     }
 
     /// The graph as an executable float32 model; its input is the normalised image, channels × height × width.

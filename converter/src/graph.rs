@@ -1,7 +1,10 @@
-//! The float graph: a ResNeXt with batch norm folded in, one node per step that the int8 file will have.
+//! The float graph: a ResNeXt with batch norm folded in, one node per step of the float network.
 //!
 //! A residual block ends in one convolution that adds the shortcut and rectifies, because that is one step of the
-//! arithmetic; so the nodes of this graph, its observers, the file's ops and a report's rows are the same list.
+//! arithmetic. A shortcut that is a convolution itself, a projection, is part of the same step: the file has it inside
+//! the op that adds it, and its output is never rounded. Here it is a node, for it has a name and weights of its own. The
+//! other nodes, the file's ops and a report's rows are the same list, and the observers are those whose output has a
+//! scale of its own.
 
 use cardinal_format::{Shape, Window};
 
@@ -79,6 +82,16 @@ pub struct Layer {
     pub op: Op,
 }
 
+impl Layer {
+    /// What it adds.
+    pub fn residual(&self) -> Option<Source> {
+        match &self.op {
+            Op::Conv(conv) => conv.residual,
+            _ => None,
+        }
+    }
+}
+
 /// A network in running order; the last layer is the classifier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
@@ -150,6 +163,33 @@ impl Graph {
             shapes.push(shape);
         }
         Ok(shapes)
+    }
+
+    /// For each layer the convolution that it is fused into in the int8 file: a projection shortcut into the one that adds
+    /// it, if nothing else reads it. The format has 1×1 convolutions for that, without padding and in one group, of a
+    /// tensor that is neither the image nor what the other convolution reads.
+    pub fn fused_into(&self) -> Vec<Option<usize>> {
+        let sources = self.layers.iter().flat_map(|layer| [Some(layer.input), layer.residual()]).flatten();
+        let mut readers = vec![0; self.layers.len()];
+        for source in sources {
+            if let Source::Layer(i) = source {
+                readers[i] += 1;
+            }
+        }
+        let mut fused_into = vec![None; self.layers.len()];
+        for (adder, layer) in self.layers.iter().enumerate() {
+            let Some(Source::Layer(i)) = layer.residual() else { continue };
+            let shortcut = &self.layers[i];
+            let is_projection = match &shortcut.op {
+                Op::Conv(Conv { window, groups: 1, residual: None, relu: false, .. }) => {
+                    *window == Window { stride: window.stride, ..Window::POINT }
+                }
+                _ => false,
+            };
+            let reads_its_own = ![Source::Image, layer.input].contains(&shortcut.input);
+            fused_into[i] = (is_projection && reads_its_own && readers[i] == 1).then_some(adder);
+        }
+        fused_into
     }
 
     /// Number of classes.

@@ -4,7 +4,7 @@
 //!
 //! 1. [`import`]: a `.pth`, `.safetensors` or `.onnx` file becomes the float [`graph`];
 //! 2. [`calibrate`]: the graph runs in float over the calibration images, every activation under an observer;
-//! 3. [`quantize`]: scales, int8 weights, int32 biases, one op per layer;
+//! 3. [`quantize`]: scales, int8 weights, int32 biases, as ops of the file;
 //! 4. [`plan`]: a place in the arena for every activation;
 //! 5. [`convert`]: all of it, to the bytes of a `.cardinal` file.
 //!
@@ -32,6 +32,7 @@ pub mod inputs;
 pub mod labels;
 pub mod models;
 pub mod output;
+mod packed;
 pub mod parity;
 pub mod plan;
 pub mod progress;

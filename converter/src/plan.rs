@@ -3,7 +3,7 @@
 //! - Every buffer is alive from the step that writes it to the last step that reads it.
 //! - Buffers are placed one by one, largest first (Pisarchyk & Lee 2020, "greedy by size", arXiv:2001.03288).
 //! - Each goes to the lowest offset where it touches no placed buffer that is alive at the same time.
-//! - A convolution writes over the shortcut that it adds, if nothing reads that later: the two share a buffer.
+//! - A convolution writes over the shortcut that it adds as it is, if nothing reads that later: the two share a buffer.
 
 use cardinal_format::TensorId;
 use cardinal_format::layout::ALIGN;
@@ -26,7 +26,7 @@ pub struct Buffer {
 pub struct Plan {
     /// Bytes of the arena.
     pub arena_len: usize,
-    /// One offset per tensor: the image, then every layer's output but the classifier's.
+    /// One offset per tensor: the image, then every op's output but the classifier's.
     pub tensors: Vec<usize>,
     /// Offset of the logits.
     pub logits: usize,
@@ -34,7 +34,7 @@ pub struct Plan {
 
 /// Plans the memory of a model.
 pub fn plan(image_len: usize, layers: &[QuantizedLayer]) -> Plan {
-    // Tensor 0 is the image, tensor i + 1 what layer i writes; the last one is the logits.
+    // Tensor 0 is the image, tensor i + 1 what op i writes; the last one is the logits.
     let mut buffers = vec![Buffer { len: image_len, first: 0, last: 0 }];
     for (step, layer) in layers.iter().enumerate() {
         let bytes = if layer.qparams.is_some() { 1 } else { size_of::<f32>() };
@@ -46,7 +46,7 @@ pub fn plan(image_len: usize, layers: &[QuantizedLayer]) -> Plan {
     }
     let mut shared: Vec<usize> = (0..buffers.len()).collect();
     for (step, layer) in layers.iter().enumerate() {
-        if let Some(TensorId(residual)) = layer.residual()
+        if let Some(TensorId(residual)) = layer.overwritable()
             && buffers[usize::from(residual)].last == step
             && buffers[usize::from(residual)].len == buffers[step + 1].len
         {

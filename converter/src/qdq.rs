@@ -4,9 +4,9 @@
 //! differ where float32 sums round, by one code here and there.
 
 use cardinal_format::weights::WeightLayout;
-use cardinal_format::{ChannelBlock, Op, Preprocess, Shape, Tensor, TensorId};
+use cardinal_format::{ChannelBlock, Op, Preprocess, Projection, Residual, Shape, Tensor, TensorId, Window};
 use cardinal_runtime::Model;
-use cardinal_tract::{self as tract, Builder, FloatModel, InputShape, TractError};
+use cardinal_tract::{self as tract, Builder, FloatModel, InputShape, Pool, TractError};
 
 use crate::Error;
 use crate::float::pool;
@@ -51,27 +51,24 @@ pub fn qdq(model: &Model<'_>) -> Result<Qdq, Error> {
             Op::Conv(conv) => {
                 let to = tensor(conv.output)?;
                 let layout = conv.layout(&from, &to).ok_or_else(|| wrong("has no layout"))?;
-                let read =
-                    Dequantize { layout, kernel: conv.window.kernel, input: &from, output_scale: to.qparams.scale };
-                let window = pool(&conv.window);
                 let offset = if image { pads } else { None };
-                if offset.is_none() && window.padding != [0; 4] && conv.pad_codes != [from.qparams.zero_point; 4] {
+                let codes_of_zero = [from.qparams.zero_point; 4];
+                if offset.is_none() && conv.window.padding != [0; 4] && conv.pad_codes != codes_of_zero {
                     return Err(wrong("pads with other codes than zero's"));
                 }
-                let (weights, bias) = read.layer(conv.weights, conv.channels, offset.unwrap_or_default());
-                let spec = tract::Conv {
-                    weights: &weights,
-                    bias: &bias,
-                    out_channels: bias.len(),
-                    in_channels_per_group: layout.in_per_group(),
-                    kernel: window.kernel,
-                    stride: window.stride,
-                    padding: window.padding,
-                    groups: conv.groups.get() as usize,
-                };
-                let mut x = b.conv(&format!("{name}.sum"), input, &spec)?;
+                let offset = offset.unwrap_or_default();
+                let read = Dequantize { layout, window: conv.window, input: &from, output_scale: to.qparams.scale };
+                let mut x = read.conv(&mut b, &format!("{name}.sum"), input, [conv.weights, conv.channels], offset)?;
                 if let Some(residual) = conv.residual {
-                    x = b.add(&format!("{name}.add"), x, values[usize::from(residual.tensor.0)])?;
+                    let mut shortcut = values[usize::from(residual.tensor().0)];
+                    if let Residual::Projection(projection) = residual {
+                        let from = tensor(projection.input)?;
+                        let layout = Projection::layout(&from, &to).ok_or_else(|| wrong("has no layout"))?;
+                        let read = Dequantize { layout, window: projection.window(), input: &from, ..read };
+                        let blobs = [projection.weights, projection.channels];
+                        shortcut = read.conv(&mut b, &format!("{name}.projection"), shortcut, blobs, [0.0; 4])?;
+                    }
+                    x = b.add(&format!("{name}.add"), x, shortcut)?;
                 }
                 round(&mut b, name, x, &to, [conv.q_min, conv.q_max])?
             }
@@ -83,8 +80,8 @@ pub fn qdq(model: &Model<'_>) -> Result<Qdq, Error> {
             Op::Linear(linear) => {
                 let (inputs, classes) = (from.shape.byte_len() as u32, model.classes() as u32);
                 let layout = WeightLayout::new(inputs, classes, [1, 1], 1).ok_or_else(|| wrong("has no layout"))?;
-                let read = Dequantize { layout, kernel: [1, 1], input: &from, output_scale: 1.0 };
-                let (weights, bias) = read.layer(linear.weights, linear.channels, [0.0; 4]);
+                let read = Dequantize { layout, window: Window::POINT, input: &from, output_scale: 1.0 };
+                let (weights, bias) = read.layer([linear.weights, linear.channels], [0.0; 4]);
                 logits = b.linear(name, input, &weights, &bias)?;
                 continue;
             }
@@ -114,19 +111,44 @@ fn round(
 /// Packed int8 weights → real ones.
 struct Dequantize<'a> {
     layout: WeightLayout,
-    kernel: [u8; 2],
+    window: Window,
     input: &'a Tensor,
     /// `s_y`; 1 where the sums are written as they are.
     output_scale: f32,
 }
 
 impl Dequantize<'_> {
-    /// Weights `[out][in per group][kernel height][kernel width]` and biases, for an input that has `offset` (one number
+    /// The convolution, not rounded; as [`Self::layer`].
+    fn conv(
+        &self,
+        b: &mut Builder,
+        name: &str,
+        input: tract::Tensor,
+        blobs: [&[u8]; 2],
+        offset: [f32; 4],
+    ) -> Result<tract::Tensor, TractError> {
+        let (weights, bias) = self.layer(blobs, offset);
+        let Pool { kernel, stride, padding } = pool(&self.window);
+        let in_channels_per_group = self.layout.in_per_group();
+        let spec = tract::Conv {
+            weights: &weights,
+            bias: &bias,
+            out_channels: bias.len(),
+            in_channels_per_group,
+            kernel,
+            stride,
+            padding,
+            groups: self.input.shape.channels as usize / in_channels_per_group,
+        };
+        b.conv(name, input, &spec)
+    }
+
+    /// Weights `[out][in per group][kernel height][kernel width]` and biases of packed weights and channel parameters, for an input that has `offset` (one number
     /// a channel) taken off. Equations (2) and (3) of the quantization page backwards, with
     /// `s_w[n] = m[n] · s_y / s_x`.
-    fn layer(&self, packed: &[u8], channels: &[u8], offset: [f32; 4]) -> (Vec<f32>, Vec<f32>) {
+    fn layer(&self, [packed, channels]: [&[u8]; 2], offset: [f32; 4]) -> (Vec<f32>, Vec<f32>) {
         let layout = &self.layout;
-        let [rows, columns] = self.kernel.map(usize::from);
+        let [rows, columns] = self.window.kernel.map(usize::from);
         let (input_scale, zero_point) = (f64::from(self.input.qparams.scale), f64::from(self.input.qparams.zero_point));
         let blocks = channels.as_chunks().0.iter().map(ChannelBlock::read);
         let channels = blocks.flat_map(|block| block.bias.into_iter().zip(block.multiplier));

@@ -153,7 +153,7 @@ fn predict_writes_features() {
     assert!(shape.contains("'shape': (20, 32)") && bytes == 20 * 32 * 4, "{shape}");
     scratch.succeed(&["predict", &model, "images/a", "images/b/0.png", "--features", "stage1", "-o", "one.npy"]);
     let (shape, bytes) = header("one.npy");
-    let sides = json(&scratch.succeed(&["inspect", &model, "--json"]))["layers"][4]["output"].clone();
+    let sides = json(&scratch.succeed(&["inspect", &model, "--json"]))["layers"][3]["output"].clone();
     let side = sides[0].as_u64().expect("a height");
     assert!(shape.contains(&format!("'shape': (5, 16, {side}, {side})")), "{shape}");
     assert_eq!(bytes as u64, 5 * 16 * side * side * 4);

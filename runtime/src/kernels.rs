@@ -57,6 +57,25 @@ pub enum ResidualArgs<'a> {
         /// m_r.
         multiplier: f32,
     },
+    /// A convolution of its own.
+    Projection(ProjectionArgs<'a>),
+}
+
+/// A 1×1 convolution without padding, in one group, whose accumulators are added.
+#[derive(Clone, Copy, Debug)]
+pub struct ProjectionArgs<'a> {
+    /// Codes.
+    pub input: &'a [i8],
+    /// Extent of the input.
+    pub input_shape: Shape,
+    /// Down, across.
+    pub stride: [u8; 2],
+    /// Shape of the packed weights.
+    pub layout: WeightLayout,
+    /// Packed weights.
+    pub weights: &'a [u8],
+    /// Packed channel parameters.
+    pub channels: &'a [u8],
 }
 
 /// A max-pool.

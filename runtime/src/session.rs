@@ -2,9 +2,11 @@
 
 use cardinal_format::quant::Requantize;
 use cardinal_format::weights::WeightLayout;
-use cardinal_format::{FormatError, Op, Tensor, TensorId};
+use cardinal_format::{FormatError, Op, Projection, Residual, Tensor, TensorId};
 
-use crate::kernels::{self, ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs, ResidualArgs};
+use crate::kernels::{
+    self, ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs,
+};
 use crate::model::Model;
 
 /// Why a session cannot start.
@@ -105,10 +107,6 @@ impl<'m, 'b> Session<'m, 'b> {
         match op {
             Op::Conv(conv) => {
                 let output = file.tensor(conv.output)?;
-                let shortcut = match conv.residual {
-                    Some(r) => Some((file.tensor(r.tensor)?, r.multiplier)),
-                    None => None,
-                };
                 let mut args = ConvArgs {
                     input: &[],
                     input_shape: input.shape,
@@ -122,20 +120,38 @@ impl<'m, 'b> Session<'m, 'b> {
                     requantize: Requantize::new(output.qparams.zero_point, conv.q_min, conv.q_max),
                     residual: ResidualArgs::None,
                 };
-                match shortcut {
-                    Some((tensor, multiplier)) if tensor.offset != output.offset => {
+                let residual = match conv.residual {
+                    Some(residual) => Some((residual, file.tensor(residual.tensor())?)),
+                    None => None,
+                };
+                match residual {
+                    Some((residual, tensor)) if tensor.offset != output.offset => {
                         let ranges = [output.range(), input.range(), tensor.range()];
                         let [to, from, codes] = self.arena.get_disjoint_mut(ranges).ok()?;
                         args.input = bytemuck::cast_slice(from);
                         let codes = bytemuck::cast_slice(codes);
-                        let zero_point = tensor.qparams.zero_point;
-                        args.residual = ResidualArgs::Separate { codes, zero_point, multiplier };
+                        args.residual = match residual {
+                            Residual::Identity { multiplier, .. } => {
+                                ResidualArgs::Separate { codes, zero_point: tensor.qparams.zero_point, multiplier }
+                            }
+                            Residual::Projection(Projection { stride, weights, channels, .. }) => {
+                                ResidualArgs::Projection(ProjectionArgs {
+                                    input: codes,
+                                    input_shape: tensor.shape,
+                                    stride,
+                                    layout: Projection::layout(&tensor, &output)?,
+                                    weights,
+                                    channels,
+                                })
+                            }
+                        };
                         (self.kernels.conv)(&args, bytemuck::cast_slice_mut(to));
                     }
-                    shortcut => {
+                    residual => {
                         let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
                         args.input = bytemuck::cast_slice(from);
-                        if let Some((tensor, multiplier)) = shortcut {
+                        // What a projection reads never lies where the output goes.
+                        if let Some((Residual::Identity { multiplier, .. }, tensor)) = residual {
                             args.residual = ResidualArgs::InPlace { zero_point: tensor.qparams.zero_point, multiplier };
                         }
                         (self.kernels.conv)(&args, bytemuck::cast_slice_mut(to));

@@ -97,7 +97,7 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// Equation (5); with `residual = (r − z_r, m_r)` equation (6).
+    /// Equation (5); with `residual = (r − z_r, m_r)` equation (6), with `(acc_p, m_p)` equation (6b).
     pub fn requantize(&self, acc: i64, multiplier: f32, residual: Option<(i64, f32)>) -> i8 {
         let mut steps = logit(acc, multiplier);
         if let Some((residual, multiplier)) = residual {

@@ -9,6 +9,7 @@
 pub mod binary32;
 pub mod buffer;
 pub mod data;
+pub mod fill;
 pub mod model;
 pub mod naive;
 pub mod network;

@@ -1,5 +1,6 @@
-//! A small model with every kind of op, its weights random: a stem, a pool, and two bottleneck blocks, one with a
-//! shortcut that is a tensor of its own and one that is added in place. Three slots of the arena serve in turn:
+//! A small model with every kind of op, its weights random: a stem, a pool, and three bottleneck blocks, one with a
+//! shortcut that is a tensor of its own, one that is added in place, and one with a projection. Three slots of the arena
+//! serve in turn:
 //!
 //! | op | name | reads | writes | slot |
 //! |---|---|---|---|---|
@@ -13,8 +14,11 @@
 //! | 6 | reduce, 1×1 | 6 | 7 | A |
 //! | 7 | grouped, 3×3 | 7 | 8 | C |
 //! | 8 | in place, 1×1 | 8 + 6 | 9 | B |
-//! | 9 | mean | 9 | 10 | A |
-//! | 10 | classifier | 10 | logits | B |
+//! | 9 | reduce, 1×1 | 9 | 10 | A |
+//! | 10 | grouped, 3×3 stride 2 | 10 | 11 | C |
+//! | 11 | project, 1×1 | 11 + 1×1 stride 2 of 9 | 12 | A |
+//! | 12 | mean | 12 | 13 | B |
+//! | 13 | classifier | 13 | logits | A |
 
 use std::num::NonZeroU32;
 
@@ -22,8 +26,8 @@ use cardinal_format::quant::QParams;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{Contents, pack_channels, pack_weights, to_bytes};
 use cardinal_format::{
-    Colour, Conv, Filter, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Residual, Resize, Shape, Tensor, TensorId,
-    Window,
+    Colour, Conv, Filter, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Projection, Residual, Resize, Shape, Tensor,
+    TensorId, Window,
 };
 
 use crate::naive::output_size;
@@ -42,12 +46,23 @@ pub struct Size {
     pub body: u32,
     /// Channels between the blocks.
     pub expanded: u32,
+    /// Channels behind the projection.
+    pub projected: u32,
     /// Classes.
     pub classes: u32,
 }
 
 /// For tests that need one file.
-pub const SMALL: Size = Size { image: [9, 8], colour: Colour::Rgb, groups: 2, body: 8, expanded: 20, classes: 5 };
+pub const SMALL: Size =
+    Size { image: [9, 8], colour: Colour::Rgb, groups: 2, body: 8, expanded: 20, projected: 18, classes: 5 };
+
+/// What a convolution adds.
+#[derive(Clone, Copy)]
+enum Added {
+    Nothing,
+    Identity(u16),
+    Projection(u16),
+}
 
 /// The window of 3×3 convolutions and pools.
 fn window(stride: u8) -> Window {
@@ -73,7 +88,7 @@ impl Blobs {
 
 /// Gives `each` the contents of a random model.
 pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_>) -> R) -> R {
-    let Size { image, colour, groups, body, expanded, classes } = size;
+    let Size { image, colour, groups, body, expanded, projected, classes } = size;
     let shape = |[height, width]: [u32; 2], channels| Shape { height, width, channels };
     let strided = |shape| output_size(shape, window(2)).map(|n| n as u32);
     let image = shape(image, colour.channels());
@@ -81,13 +96,16 @@ pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_
     let [height, width] = strided(stem);
     let inner = shape([height, width], body);
     let outer = shape([height, width], expanded);
-    let mean = shape([1, 1], expanded);
+    let half = strided(inner);
+    let [half_inner, half_outer] = [body, projected].map(|channels| shape(half, channels));
+    let mean = shape([1, 1], projected);
 
     // Tensor 2 is the pool's output and keeps the codes of tensor 1; slots are A, B and C.
-    let shapes = [image, stem, inner, outer, inner, inner, outer, inner, inner, outer, mean];
-    let slots = [0, 1, 2, 0, 1, 2, 1, 0, 2, 1, 0];
-    let logits_slot = 1;
-    let mut slot_len = [0, 4 * classes, 0];
+    let shapes =
+        [image, stem, inner, outer, inner, inner, outer, inner, inner, outer, inner, half_inner, half_outer, mean];
+    let slots = [0, 1, 2, 0, 1, 2, 1, 0, 2, 1, 0, 2, 0, 1];
+    let logits_slot = 0;
+    let mut slot_len = [4 * classes, 0, 0];
     for (slot, shape) in slots.into_iter().zip(shapes) {
         slot_len[slot] = slot_len[slot].max(shape.byte_len() as u32);
     }
@@ -103,28 +121,42 @@ pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_
         tensors.push(Tensor { offset: offset[slot], shape, qparams });
     }
 
-    // Input, output, residual, window, groups.
+    // Input, output, shortcut, window, groups.
     let convs = [
-        (0, 1, None, window(2), 1),
-        (2, 3, None, Window::POINT, 1),
-        (2, 4, None, Window::POINT, 1),
-        (4, 5, None, window(1), groups),
-        (5, 6, Some(3), Window::POINT, 1),
-        (6, 7, None, Window::POINT, 1),
-        (7, 8, None, window(1), groups),
-        (8, 9, Some(6), Window::POINT, 1),
+        (0, 1, Added::Nothing, window(2), 1),
+        (2, 3, Added::Nothing, Window::POINT, 1),
+        (2, 4, Added::Nothing, Window::POINT, 1),
+        (4, 5, Added::Nothing, window(1), groups),
+        (5, 6, Added::Identity(3), Window::POINT, 1),
+        (6, 7, Added::Nothing, Window::POINT, 1),
+        (7, 8, Added::Nothing, window(1), groups),
+        (8, 9, Added::Identity(6), Window::POINT, 1),
+        (9, 10, Added::Nothing, Window::POINT, 1),
+        (10, 11, Added::Nothing, window(2), groups),
+        (11, 12, Added::Projection(9), Window::POINT, 1),
     ];
     let blobs = convs.map(|(input, output, _, window, groups): (usize, usize, _, Window, u32)| {
         Blobs::random(random, shapes[input].channels, shapes[output].channels, window.kernel, groups)
     });
-    let classifier = Blobs::random(random, expanded, classes, [1, 1], 1);
+    let projection = Blobs::random(random, expanded, projected, [1, 1], 1);
+    let classifier = Blobs::random(random, projected, classes, [1, 1], 1);
     let mut conv = |number: usize| {
-        let (input, output, residual, window, groups) = convs[number];
+        let (input, output, added, window, groups) = convs[number];
+        let residual = match added {
+            Added::Nothing => None,
+            Added::Identity(id) => {
+                Some(Residual::Identity { tensor: TensorId(id), multiplier: random.fraction() / 2.0 })
+            }
+            Added::Projection(id) => {
+                let Blobs { weights, channels } = &projection;
+                Some(Residual::Projection(Projection { input: TensorId(id), stride: [2, 2], weights, channels }))
+            }
+        };
         let QParams { zero_point, .. } = tensors[output].qparams;
         Op::Conv(Conv {
             input: TensorId(input as u16),
             output: TensorId(output as u16),
-            residual: residual.map(|id| Residual { tensor: TensorId(id), multiplier: random.fraction() / 2.0 }),
+            residual,
             window,
             groups: NonZeroU32::new(groups).expect("at least one"),
             cardinality: groups * 2,
@@ -145,14 +177,17 @@ pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_
         ("reduce", conv(5)),
         ("grouped", conv(6)),
         ("in place", conv(7)),
+        ("reduce", conv(8)),
+        ("grouped", conv(9)),
+        ("project", conv(10)),
         ("mean", {
-            let multiplier = random.fraction() / (height * width) as f32;
-            let (input, output) = (TensorId(9), TensorId(10));
+            let multiplier = random.fraction() / (half[0] * half[1]) as f32;
+            let (input, output) = (TensorId(12), TensorId(13));
             Op::GlobalAvgPool(GlobalAvgPool { input, output, multiplier, q_min: -128, q_max: 127 })
         }),
         ("classifier", {
             let Blobs { weights, channels } = &classifier;
-            Op::Linear(Linear { input: TensorId(10), weights, channels })
+            Op::Linear(Linear { input: TensorId(13), weights, channels })
         }),
     ];
     let floats = |random: &mut Random| {

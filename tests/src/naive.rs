@@ -25,6 +25,27 @@ pub struct Conv {
     pub pad_codes: [i8; 4],
 }
 
+/// What a convolution adds before it rounds.
+#[derive(Clone, Copy, Debug)]
+pub enum Shortcut<'a> {
+    /// Codes of the output's shape.
+    Identity {
+        /// The codes.
+        codes: &'a [i8],
+        /// Their zero point.
+        zero_point: i8,
+        /// m_r.
+        multiplier: f32,
+    },
+    /// Accumulators of another convolution.
+    Projection {
+        /// The convolution.
+        conv: &'a Conv,
+        /// What it reads.
+        codes: &'a [i8],
+    },
+}
+
 /// Output height and width, counted: the windows that start inside and end inside the padded input.
 pub fn output_size(input: Shape, window: Window) -> [usize; 2] {
     let [top, left, bottom, right] = window.padding.map(usize::from);
@@ -70,13 +91,28 @@ impl Conv {
         accumulators
     }
 
-    /// Equation (5), or (6) with a residual: its codes, zero point and multiplier.
-    pub fn run(&self, codes: &[i8], output: Codes, residual: Option<(&[i8], i8, f32)>) -> Vec<i8> {
+    /// Equation (5), or with a shortcut (6) or (6b).
+    pub fn run(&self, codes: &[i8], output: Codes, shortcut: Option<Shortcut<'_>>) -> Vec<i8> {
+        let shortcut = shortcut.map(|shortcut| shortcut.terms());
         let requantize = |(i, acc)| {
-            let residual = residual.map(|(codes, zero_point, m)| (i64::from(codes[i]) - i64::from(zero_point), m));
-            output.requantize(acc, self.multiplier[i % self.channels_out], residual)
+            output.requantize(acc, self.multiplier[i % self.channels_out], shortcut.as_ref().map(|terms| terms[i]))
         };
         self.accumulators(codes).into_iter().enumerate().map(requantize).collect()
+    }
+}
+
+impl Shortcut<'_> {
+    /// What is added to each output value: an integer and its multiplier.
+    fn terms(&self) -> Vec<(i64, f32)> {
+        match *self {
+            Shortcut::Identity { codes, zero_point, multiplier } => {
+                codes.iter().map(|&code| (i64::from(code) - i64::from(zero_point), multiplier)).collect()
+            }
+            Shortcut::Projection { conv, codes } => {
+                let accumulators = conv.accumulators(codes).into_iter().enumerate();
+                accumulators.map(|(i, acc)| (acc, conv.multiplier[i % conv.channels_out])).collect()
+            }
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! A whole file, run naively: every tensor has memory of its own, and the packed weights are read by the formula of
 //! FORMAT.md.
 
-use cardinal_format::{File, Op, TensorId, Window};
+use cardinal_format::{File, Op, Residual, Shape, TensorId, Window};
 
 use crate::binary32::{Codes, Exact, logit};
-use crate::naive::{self, Conv};
+use crate::naive::{self, Conv, Shortcut};
 
 /// What a network computes.
 #[derive(Debug)]
@@ -65,11 +65,29 @@ pub fn run(file: &File<'_>, pixels: &[u8]) -> Outputs {
                     multiplier,
                     pad_codes: op.pad_codes,
                 };
-                let residual = op
-                    .residual
-                    .map(|r| (&memory[usize::from(r.tensor.0)][..], tensor(r.tensor).qparams.zero_point, r.multiplier));
+                let projection = match op.residual {
+                    Some(Residual::Projection(op)) => {
+                        let (bias, multiplier) = unpack_channels(op.channels, channels_out);
+                        let (input, window) = (tensor(op.input).shape, Window { stride: op.stride, ..Window::POINT });
+                        let weights = unpack_weights(op.weights, input.channels as usize, channels_out, [1, 1]);
+                        let pad_codes = [0; 4];
+                        Some(Conv { input, channels_out, window, groups: 1, weights, bias, multiplier, pad_codes })
+                    }
+                    _ => None,
+                };
+                let codes_of = |id: TensorId| &memory[usize::from(id.0)][..];
+                let shortcut = match (op.residual, &projection) {
+                    (Some(Residual::Identity { tensor: id, multiplier }), _) => {
+                        let zero_point = tensor(id).qparams.zero_point;
+                        Some(Shortcut::Identity { codes: codes_of(id), zero_point, multiplier })
+                    }
+                    (Some(Residual::Projection(op)), Some(conv)) => {
+                        Some(Shortcut::Projection { conv, codes: codes_of(op.input) })
+                    }
+                    _ => None,
+                };
                 let bounds = Codes { zero_point: output.qparams.zero_point, q_min: op.q_min, q_max: op.q_max };
-                conv.run(codes, bounds, residual)
+                conv.run(codes, bounds, shortcut)
             }
             Op::MaxPool(op) => naive::max_pool(codes, input.shape, op.window),
             Op::GlobalAvgPool(op) => {
@@ -80,7 +98,7 @@ pub fn run(file: &File<'_>, pixels: &[u8]) -> Outputs {
             Op::Linear(op) => {
                 let (bias, multiplier) = unpack_channels(op.channels, file.classes());
                 let conv = Conv {
-                    input: cardinal_format::Shape { height: 1, width: 1, channels: codes.len() as u32 },
+                    input: Shape { height: 1, width: 1, channels: codes.len() as u32 },
                     channels_out: file.classes(),
                     window: Window::POINT,
                     groups: 1,

@@ -1,7 +1,7 @@
 //! Liveness, checked the slow way: every byte of the arena has an owner.
 
 use cardinal_format::write::Contents;
-use cardinal_format::{File, Op, Tensor, TensorId};
+use cardinal_format::{Conv, File, Op, Residual, Tensor, TensorId};
 
 use std::ops::Range;
 
@@ -40,10 +40,14 @@ pub fn check_contents(contents: &Contents<'_>) -> Result<(), String> {
             Some(id) => (tensor(id)?.range(), Owner::Tensor(id.0)),
             None => (logits.clone(), Owner::Logits),
         };
+        let in_place = match op {
+            Op::Conv(Conv { residual: Some(Residual::Identity { tensor, .. }), .. }) => Some(*tensor),
+            _ => None,
+        };
         for id in [Some(op.input()), op.residual()].into_iter().flatten() {
             let range = tensor(id)?.range();
             arena.read(range.clone(), Owner::Tensor(id.0)).map_err(blame)?;
-            let in_place = op.residual() == Some(id) && range == written;
+            let in_place = in_place == Some(id) && range == written;
             if !in_place && range.start < written.end && written.start < range.end {
                 return Err(blame(format!("writes over tensor {} while it reads it", id.0)));
             }

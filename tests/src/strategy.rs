@@ -14,10 +14,10 @@ pub fn cases(cases: u32) -> ProptestConfig {
 /// Sizes of a random model.
 pub fn sizes() -> impl Strategy<Value = Size> {
     let colour = select(&[Colour::Grey, Colour::Rgb][..]);
-    ([1u32..=20, 1u32..=20], colour, 1u32..=5, 1u32..=3, 1u32..=70, 1u32..=40).prop_map(
-        |(image, colour, groups, quads, expanded, classes)| {
+    ([1u32..=20, 1u32..=20], colour, 1u32..=5, 1u32..=3, [1u32..=70, 1u32..=70], 1u32..=40).prop_map(
+        |(image, colour, groups, quads, [expanded, projected], classes)| {
             let body = 4 * quads * groups;
-            Size { image, colour, groups, body, expanded, classes }
+            Size { image, colour, groups, body, expanded, projected, classes }
         },
     )
 }

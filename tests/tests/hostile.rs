@@ -37,7 +37,7 @@ fn accepted(bytes: &[u8]) -> bool {
 }
 
 /// Header and records of the small model, before the strings.
-const RECORDS: usize = 64 + 11 * 32 + 11 * 64 + 64;
+const RECORDS: usize = 64 + 14 * 32 + 14 * 64 + 64;
 
 /// Every bit of the header and the records.
 #[test]
@@ -61,7 +61,7 @@ fn change() -> impl Strategy<Value = (f64, Vec<u8>)> {
         any::<[u8; 2]>().prop_map(Vec::from),
         select(&[0u32, 1, 2, 3, 4, 8, 16, 64, 128, 192, 256, 512, 1 << 16, 1 << 20, 1 << 31, u32::MAX][..])
             .prop_map(|n| n.to_le_bytes().to_vec()),
-        (0u16..12).prop_map(|n| n.to_le_bytes().to_vec()),
+        (0u16..15).prop_map(|n| n.to_le_bytes().to_vec()),
     ];
     (0.0..1.0, value)
 }

@@ -5,29 +5,29 @@ use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{pack_channels, pack_weights};
 use cardinal_format::{Shape, Window};
 use cardinal_runtime::Kernels;
-use cardinal_runtime::kernels::{self, ConvArgs, GlobalAvgPoolArgs, LinearArgs, MaxPoolArgs, ResidualArgs};
-use cardinal_tests::binary32::{self, Codes, Exact};
+use cardinal_runtime::kernels::{
+    self, ConvArgs, GlobalAvgPoolArgs, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs,
+};
+use cardinal_tests::binary32::{self, Exact};
 use cardinal_tests::buffer::Guarded;
+use cardinal_tests::fill::{Fill, bounds, input_codes, parameters};
 use cardinal_tests::naive::{self, output_size};
 use cardinal_tests::random::Random;
 use cardinal_tests::strategy::cases;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Which numbers a case is filled with.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fill {
-    /// Any, scaled so that most codes are no bound.
-    Random,
-    /// Weights ±127, inputs −128 and 127, biases up to inequality (4).
-    Saturating,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shortcut {
     None,
     Separate,
     InPlace,
+    /// The channels that it reads, its stride, and how many rows and columns lie behind the last that it reads.
+    Projection {
+        channels: u32,
+        stride: [u8; 2],
+        behind: [u32; 2],
+    },
 }
 
 /// All that decides a convolution; `seed` decides the rest.
@@ -74,8 +74,18 @@ fn extent() -> impl Strategy<Value = ([u32; 2], Window)> {
     })
 }
 
+fn shortcut() -> impl Strategy<Value = Shortcut> {
+    let projection = (select(&[1u32, 3, 4, 5, 7, 16, 20, 33, 64][..]), [1u8..=3, 1u8..=3], [0u32..3, 0u32..3])
+        .prop_map(|(channels, stride, behind)| {
+            let behind = [0, 1].map(|i| behind[i].min(u32::from(stride[i]) - 1));
+            Shortcut::Projection { channels, stride, behind }
+        });
+    let other = select(&[Shortcut::None, Shortcut::None, Shortcut::Separate, Shortcut::InPlace][..]);
+    prop_oneof![2 => other, 1 => projection]
+}
+
 fn case() -> impl Strategy<Value = Case> {
-    let shortcut = select(&[Shortcut::None, Shortcut::None, Shortcut::Separate, Shortcut::InPlace][..]);
+    let shortcut = shortcut();
     let fill = select(&[Fill::Random, Fill::Random, Fill::Saturating][..]);
     (extent(), channels(), any::<bool>(), shortcut, fill, any::<u64>()).prop_map(
         |(([height, width], window), [groups, channels, channels_out], pixels, shortcut, fill, seed)| {
@@ -85,55 +95,38 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// The biggest |bias| that inequality (4) leaves for these weights.
-fn bias_room(weights: &[i8]) -> i64 {
-    i64::from(i32::MAX) - 128 * weights.iter().map(|&w| i64::from(w).abs()).sum::<i64>()
+/// A projection and what it reads.
+struct Projected {
+    conv: naive::Conv,
+    codes: Vec<i8>,
+    layout: WeightLayout,
+    weights: Vec<u8>,
+    channels: Vec<u8>,
 }
 
-/// Weights, bias and multiplier for `channels_out` channels of `terms` weights each.
-fn parameters(random: &mut Random, channels_out: usize, terms: usize, fill: Fill) -> (Vec<i8>, Vec<i32>, Vec<f32>) {
-    let weight = |random: &mut Random| match fill {
-        Fill::Random => random.weight(),
-        Fill::Saturating => random.pick(&[-127, 127]),
-    };
-    let mut weights: Vec<i8> = (0..channels_out * terms).map(|_| weight(random)).collect();
-    let (mut bias, mut multiplier) = (Vec::new(), Vec::new());
-    for channel in weights.chunks_exact_mut(terms) {
-        if fill == Fill::Saturating && random.below(2) == 0 {
-            // All of one sign: with inputs of one sign, the sum goes as far as it can.
-            channel.fill(random.pick(&[-127, 127]));
-        }
-        let room = bias_room(channel);
-        bias.push(match fill {
-            Fill::Random => i32::from(random.bits() as i16),
-            Fill::Saturating => random.pick(&[-room, room, 0]) as i32,
-        });
-        multiplier.push(match random.below(4) {
-            0 => 2f32.powi(random.below(14) as i32 - 16),
-            1 if fill == Fill::Saturating => random.fraction() / 16_777_216.0,
-            _ => random.multiplier(terms),
-        });
+impl Projected {
+    fn new(random: &mut Random, input: Shape, output: Shape, stride: [u8; 2], fill: Fill) -> Self {
+        let channels_out = output.channels as usize;
+        let (weights, bias, multiplier) = parameters(random, channels_out, input.channels as usize, fill);
+        let codes = input_codes(random, input.byte_len(), fill);
+        let layout = WeightLayout::new(input.channels, output.channels, [1, 1], 1).expect("a valid shape");
+        let packed = pack_weights(&layout, [1, 1], &weights);
+        let channels = pack_channels(&bias, &multiplier);
+        let (window, pad_codes) = (Window { stride, ..Window::POINT }, [0; 4]);
+        let conv = naive::Conv { input, channels_out, window, groups: 1, weights, bias, multiplier, pad_codes };
+        Projected { conv, codes, layout, weights: packed, channels }
     }
-    (weights, bias, multiplier)
-}
 
-fn input_codes(random: &mut Random, len: usize, fill: Fill) -> Vec<i8> {
-    let same = random.below(2) == 0;
-    let one = random.pick(&[-128, 127]);
-    let code = |random: &mut Random| match fill {
-        Fill::Random => random.code(),
-        Fill::Saturating if same => one,
-        Fill::Saturating => random.pick(&[-128, 127]),
-    };
-    (0..len).map(|_| code(random)).collect()
-}
-
-/// All codes, or a ReLU, or a narrow band.
-fn bounds(random: &mut Random) -> Codes {
-    let zero_point = random.code();
-    let (a, b) = (random.code(), random.code());
-    let (q_min, q_max) = random.pick(&[(-128, 127), (zero_point, 127), (a.min(b), a.max(b))]);
-    Codes { zero_point, q_min, q_max }
+    fn args(&self) -> ResidualArgs<'_> {
+        ResidualArgs::Projection(ProjectionArgs {
+            input: &self.codes,
+            input_shape: self.conv.input,
+            stride: self.conv.window.stride,
+            layout: self.layout,
+            weights: &self.weights,
+            channels: &self.channels,
+        })
+    }
 }
 
 fn conv_agrees(kernels: &Kernels, case: &Case) {
@@ -148,6 +141,15 @@ fn conv_agrees(kernels: &Kernels, case: &Case) {
     let residual: Vec<i8> = (0..output_shape.byte_len()).map(|_| random.code()).collect();
     let (zero_point, residual_multiplier) = (random.code(), random.fraction() / 2.0);
     let pad_codes = [(); 4].map(|()| random.code());
+
+    let projected = match shortcut {
+        Shortcut::Projection { channels, stride, behind } => {
+            let side = |i: usize, output: u32| (output - 1) * u32::from(stride[i]) + 1 + behind[i];
+            let read = Shape { height: side(0, height), width: side(1, width), channels };
+            Some(Projected::new(random, read, output_shape, stride, fill))
+        }
+        _ => None,
+    };
 
     let stored: Vec<i8> = match pixels {
         true => codes.iter().map(|&q| (i16::from(q) + 128) as u8 as i8).collect(),
@@ -171,6 +173,7 @@ fn conv_agrees(kernels: &Kernels, case: &Case) {
                 ResidualArgs::Separate { codes: &residual, zero_point, multiplier: residual_multiplier }
             }
             Shortcut::InPlace => ResidualArgs::InPlace { zero_point, multiplier: residual_multiplier },
+            Shortcut::Projection { .. } => projected.as_ref().map_or(ResidualArgs::None, Projected::args),
         },
     };
     // Without a residual in place, what the output held before must not matter.
@@ -183,8 +186,12 @@ fn conv_agrees(kernels: &Kernels, case: &Case) {
 
     let (groups, channels_out) = (groups as usize, channels_out as usize);
     let naive = naive::Conv { input, channels_out, window, groups, weights, bias, multiplier, pad_codes };
-    let residual = (shortcut != Shortcut::None).then_some((&residual[..], zero_point, residual_multiplier));
-    assert_eq!(written.into_inner(), naive.run(&codes, output, residual), "{}", kernels.name);
+    let shortcut = match (shortcut, &projected) {
+        (Shortcut::None, _) => None,
+        (_, Some(Projected { conv, codes, .. })) => Some(naive::Shortcut::Projection { conv, codes }),
+        _ => Some(naive::Shortcut::Identity { codes: &residual, zero_point, multiplier: residual_multiplier }),
+    };
+    assert_eq!(written.into_inner(), naive.run(&codes, output, shortcut), "{}", kernels.name);
 }
 
 #[test]
@@ -200,12 +207,15 @@ fn every_group_width_and_row_length() {
         for (groups, width) in [(1, 4), (2, 4), (3, 4), (5, 4), (32, 4), (3, 8), (3, 12), (2, 16), (3, 20), (2, 24)] {
             for columns in 1..=9 {
                 let input = Shape { height: 5, width: columns, channels: groups * width };
-                let (shortcut, fill, seed) = (Shortcut::InPlace, Fill::Random, u64::from(columns));
+                let (fill, seed) = (Fill::Random, u64::from(columns));
+                let projection = Shortcut::Projection { channels: width + 3, stride: [2, 2], behind: [0, 1] };
                 for channels_out in [groups, groups * width, groups * 17] {
-                    conv_agrees(
-                        kernels,
-                        &Case { input, channels_out, groups, window, pixels: false, shortcut, fill, seed },
-                    );
+                    for shortcut in [Shortcut::InPlace, projection] {
+                        conv_agrees(
+                            kernels,
+                            &Case { input, channels_out, groups, window, pixels: false, shortcut, fill, seed },
+                        );
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The reader's liveness check against owners of bytes: two ways to see the same thing.
 
 use cardinal_format::write::{Contents, to_bytes};
-use cardinal_format::{File, Op, TensorId};
+use cardinal_format::{File, Op, Residual, TensorId};
 use cardinal_tests::model::{self, SMALL};
 use cardinal_tests::plan::{check_contents, check_plan};
 use cardinal_tests::random::Random;
@@ -19,7 +19,7 @@ proptest! {
 
     /// Wherever tensors are moved, both accept or both refuse.
     #[test]
-    fn both_checks_agree(moves in prop::collection::vec((0usize..=11, 0u32..10), 0..4), seed in 0u64..4) {
+    fn both_checks_agree(moves in prop::collection::vec((0usize..=14, 0u32..10), 0..4), seed in 0u64..4) {
         model::random(SMALL, &mut Random::new(seed), |contents| {
             let (mut tensors, mut logits_offset) = (contents.tensors.to_vec(), contents.logits_offset);
             for &(which, line) in &moves {
@@ -33,7 +33,7 @@ proptest! {
 
     /// Whatever is read instead, of the tensors that have the shape for it.
     #[test]
-    fn both_checks_agree_on_readers(op in 2usize..10, input in 0u16..11, residual in prop::option::of(0u16..11)) {
+    fn both_checks_agree_on_readers(op in 2usize..13, input in 0u16..14, residual in prop::option::of(0u16..14)) {
         model::random(SMALL, &mut Random::new(7), |contents| {
             let mut ops = contents.ops.to_vec();
             let same_shape = |a: TensorId, b: TensorId| {
@@ -45,10 +45,15 @@ proptest! {
                     if same_shape(conv.input, input) {
                         conv.input = input;
                     }
-                    if let (Some(old), Some(new)) = (&mut conv.residual, residual)
-                        && same_shape(old.tensor, new)
+                    let old = match &mut conv.residual {
+                        Some(Residual::Identity { tensor, .. }) => Some(tensor),
+                        Some(Residual::Projection(projection)) => Some(&mut projection.input),
+                        None => None,
+                    };
+                    if let (Some(old), Some(new)) = (old, residual)
+                        && same_shape(*old, new)
                     {
-                        old.tensor = new;
+                        *old = new;
                     }
                 }
                 Op::GlobalAvgPool(pool) if same_shape(pool.input, TensorId(input)) => pool.input = TensorId(input),
@@ -66,19 +71,23 @@ proptest! {
 fn faults_are_named() {
     let faults = model::random(SMALL, &mut Random::new(8), |contents| {
         let place = |tensor: usize| contents.tensors[tensor].offset;
-        let moved =
-            [(1, place(0)), (4, place(3)), (9, place(6) - 64), (10, 1), (10, 1 << 20)].map(|(tensor, offset)| {
-                let mut tensors = contents.tensors.to_vec();
-                tensors[tensor].offset = offset;
-                check_contents(&Contents { tensors: &tensors, ..*contents })
-            });
-        let read = [3, 5, 6].map(|tensor| {
+        let moves =
+            [(1, place(0)), (4, place(3)), (9, place(6) - 64), (12, place(9)), (13, place(9) + 1), (13, 1 << 20)];
+        let moved = moves.map(|(tensor, offset)| {
+            let mut tensors = contents.tensors.to_vec();
+            tensors[tensor].offset = offset;
+            check_contents(&Contents { tensors: &tensors, ..*contents })
+        });
+        let read = [(12, 3), (12, 8), (9, 6)].map(|(op, tensor): (usize, _)| {
             let mut ops = contents.ops.to_vec();
-            let Op::GlobalAvgPool(mean) = &mut ops[9].1 else { panic!("op 9 is the mean") };
-            mean.input = TensorId(tensor);
+            match &mut ops[op].1 {
+                Op::Conv(conv) => conv.input = TensorId(tensor),
+                Op::GlobalAvgPool(mean) => mean.input = TensorId(tensor),
+                _ => panic!("op 9 is a convolution, op 12 the mean"),
+            }
             check_contents(&Contents { ops: &ops, ..*contents })
         });
-        let unwritten = check_contents(&Contents { ops: &contents.ops[..10], ..*contents });
+        let unwritten = check_contents(&Contents { ops: &contents.ops[..13], ..*contents });
         [&moved[..], &read, &[unwritten]]
             .concat()
             .into_iter()
@@ -90,11 +99,12 @@ fn faults_are_named() {
     Err("stem: writes over tensor 0 while it reads it")
     Err("expand: byte 0 belongs to Tensor(4), not to Tensor(3)")
     Err("in place: writes over tensor 6 while it reads it")
-    Err("mean: Tensor(10) starts at 1, which is no multiple of 64")
-    Err("mean: Tensor(10) at 1048576..1048596 leaves the arena")
-    Err("mean: byte 0 belongs to Tensor(7), not to Tensor(3)")
-    Err("mean: byte 448 belongs to Tensor(8), not to Tensor(5)")
-    Err("mean: byte 256 belongs to Tensor(9), not to Tensor(6)")
-    Err("byte 256 belongs to Tensor(9), not to Logits")
+    Err("project: writes over tensor 9 while it reads it")
+    Err("mean: Tensor(13) starts at 257, which is no multiple of 64")
+    Err("mean: Tensor(13) at 1048576..1048594 leaves the arena")
+    Err("mean: byte 0 belongs to Tensor(12), not to Tensor(3)")
+    Err("mean: byte 448 belongs to Tensor(11), not to Tensor(8)")
+    Err("reduce: byte 256 belongs to Tensor(9), not to Tensor(6)")
+    Err("byte 0 belongs to Tensor(12), not to Logits")
     "#);
 }

@@ -75,7 +75,7 @@ const CODES: [Codes; 7] = [
     Codes { zero_point: 127, q_min: -128, q_max: -128 },
 ];
 
-/// `code` and `code_with_residual` are what the integers say.
+/// `code` and `code_with_residual` are what the integers say; what is added is a code or an accumulator.
 fn agree(codes: &Codes, acc: i32, multiplier: f32, residual: Option<(i32, f32)>) {
     let y = Requantize::new(codes.zero_point, codes.q_min, codes.q_max);
     let code = match residual {
@@ -92,7 +92,7 @@ fn corners() {
         for acc in ACCUMULATORS {
             for multiplier in MULTIPLIERS.map(f32::from_bits) {
                 agree(codes, acc, multiplier, None);
-                for r in [-255, -128, -1, 0, 1, 2, 255] {
+                for r in [-255, -128, -1, 0, 1, 2, 255, 16_777_217, -33_554_438, i32::MAX, i32::MIN] {
                     for residual_multiplier in MULTIPLIERS.map(f32::from_bits) {
                         agree(codes, acc, multiplier, Some((r, residual_multiplier)));
                     }
@@ -148,7 +148,12 @@ fn multiplier() -> impl Strategy<Value = f32> {
 /// An accumulator, its multiplier, and what is added: on a tie of codes or one float beside it, where every rounding on
 /// the way decides.
 fn near_ties() -> impl Strategy<Value = (i32, f32, Option<(i32, f32)>)> {
-    let residual = prop::option::of((-255..=255, 0.0f32..2.0));
+    let residual = prop_oneof![
+        (-255..=255, 0.0f32..2.0),
+        // Another accumulator, and a multiplier that brings it to the range of codes.
+        (any::<i32>(), 0.0f32..300.0).prop_map(|(acc, steps)| (acc, steps / (acc as f32).abs().max(1.0))),
+    ];
+    let residual = prop::option::of(residual);
     (1..=i32::MAX, 0u32..31, -300..300, residual, -1..=1).prop_map(|(acc, shift, code, residual, beside)| {
         let acc = (acc >> shift).max(1);
         let added = residual.map_or(0.0, |(r, m)| f64::from(r) * f64::from(m));
@@ -168,6 +173,7 @@ proptest! {
         (acc, m, residual) in prop_oneof![
             3 => near_ties(),
             1 => (any::<i32>(), multiplier(), prop::option::of((-255..=255, multiplier()))),
+            1 => (any::<i32>(), multiplier(), prop::option::of((any::<i32>(), multiplier()))),
         ],
     ) {
         let codes = Codes { zero_point, q_min: a.min(b), q_max: a.max(b) };

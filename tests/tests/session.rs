@@ -72,6 +72,9 @@ fn steps_are_named_and_in_order() {
         "reduce",
         "grouped",
         "in place",
+        "reduce",
+        "grouped",
+        "project",
         "mean",
         "classifier",
     ];

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use cardinal_converter::import::sha256;
 use cardinal_converter::{Error, host};
-use cardinal_format::{File, Op, Preprocess, Resize, Shape, Tensor};
+use cardinal_format::{Conv, File, Op, Preprocess, Residual, Resize, Shape, Tensor};
 use serde::Serialize;
 
 use super::{bytes, print, print_json, read};
@@ -32,11 +32,20 @@ struct Layer {
     stride: Option<[u8; 2]>,
     cardinality: Option<u32>,
     adds_shortcut: bool,
+    /// If the shortcut is a convolution of its own; weights and multiply-adds are then those of both.
+    projection: Option<Shortcut>,
     weight_bytes: usize,
     multiply_adds: u64,
     scale: Option<f32>,
     zero_point: Option<i8>,
     arena_offset: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Shortcut {
+    /// Height, width and channels of what it reads.
+    input: [u32; 3],
+    stride: [u8; 2],
 }
 
 #[derive(Serialize)]
@@ -95,10 +104,15 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
         Op::GlobalAvgPool(_) => ("global average pool", None, 0),
         Op::Linear(linear) => ("linear", None, linear.weights.len() + linear.channels.len()),
     };
+    let projection = match op {
+        Op::Conv(Conv { residual: Some(Residual::Projection(projection)), .. }) => Some(projection),
+        _ => None,
+    };
+    let projected = projection.and_then(|p| file.tensor(p.input)).map_or([0; 3], |t| sides(t.shape));
     let (cardinality, multiply_adds) = match (op, output) {
         (Op::Conv(conv), Some(to)) => {
             let [rows, columns] = conv.window.kernel.map(u64::from);
-            let depth = u64::from(input / conv.cardinality.max(1)) * rows * columns;
+            let depth = u64::from(input / conv.cardinality.max(1)) * rows * columns + u64::from(projected[2]);
             (Some(conv.cardinality), positions * u64::from(to.shape.channels) * depth)
         }
         (Op::Linear(_), _) => (None, u64::from(input) * file.classes() as u64),
@@ -112,7 +126,8 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
         stride: window.map(|w| w.stride),
         cardinality,
         adds_shortcut: op.residual().is_some(),
-        weight_bytes,
+        projection: projection.map(|p| Shortcut { input: projected, stride: p.stride }),
+        weight_bytes: weight_bytes + projection.map_or(0, |p| p.weights.len() + p.channels.len()),
         multiply_adds,
         scale: output.map(|t| t.qparams.scale),
         zero_point: output.map(|t| t.qparams.zero_point),
@@ -151,16 +166,20 @@ fn text(document: &Document) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{:<24}{:<22}{:>14}{:>8}{:>7}{:>10}{:>12}{:>12}{:>6}",
+        "\n{:<24}{:<26}{:>14}{:>8}{:>7}{:>10}{:>12}{:>12}{:>6}",
         "layer", "kind", "output", "kernel", "groups", "weights", "mult-adds", "scale", "zero"
     );
     for layer in &document.layers {
-        let kind = if layer.adds_shortcut { "convolution + shortcut" } else { layer.kind };
+        let kind = match &layer.projection {
+            Some(projection) => format!("convolution + projection/{}", projection.stride[0]),
+            None if layer.adds_shortcut => "convolution + shortcut".into(),
+            None => layer.kind.into(),
+        };
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".into());
         let kernel = layer.kernel.zip(layer.stride).map(|(k, s)| format!("{}×{}/{}", k[0], k[1], s[0]));
         let _ = writeln!(
             text,
-            "{:<24}{kind:<22}{:>14}{:>8}{:>7}{:>10}{:>12}{:>12}{:>6}",
+            "{:<24}{kind:<26}{:>14}{:>8}{:>7}{:>10}{:>12}{:>12}{:>6}",
             layer.name,
             or_dash(layer.output.map(|[h, w, c]| format!("{h}×{w}×{c}"))),
             or_dash(kernel),

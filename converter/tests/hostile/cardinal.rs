@@ -6,22 +6,22 @@ use crate::harness::{Bench, Row, patched, row};
 
 const FILE: &str = "hostile.cardinal";
 
-/// The tiny network's tensors and ops have one order: the image, the stem, then two blocks.
+/// The tiny network's tensors and ops have one order: the image, the stem, then two blocks with projections.
 const STEM: usize = 0;
 const GROUPED: usize = 2;
-const EXPAND: usize = 4;
-const MEAN: usize = 9;
-const CLASSIFIER: usize = 10;
+const EXPAND: usize = 3;
+const MEAN: usize = 7;
+const CLASSIFIER: usize = 8;
 
 const fn tensor(number: usize) -> usize {
     HEADER_LEN + TENSOR_LEN * number
 }
 
 const fn op(number: usize) -> usize {
-    tensor(11) + OP_LEN * number
+    tensor(9) + OP_LEN * number
 }
 
-const PREPROCESS: usize = op(11);
+const PREPROCESS: usize = op(9);
 
 /// The checksum of everything before the last four bytes, written there.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -66,7 +66,7 @@ fn lying(good: &[u8]) -> Vec<Row> {
         lie("a reserved byte", header::RESERVED, &[1], "reserved byte at 52"),
         lie("no tensors", header::TENSOR_COUNT, &u32(0), "header field at byte 28"),
         lie("2^32 tensors", header::TENSOR_COUNT, &u32(u32::MAX), "header field at byte 28"),
-        lie("4,096 ops of which there are eleven", header::OP_COUNT, &u32(4096), "header field at byte 32"),
+        lie("4,096 ops of which there are nine", header::OP_COUNT, &u32(4096), "header field at byte 32"),
         lie("2^32 labels", header::LABEL_COUNT, &u32(u32::MAX), "header field at byte 36"),
         lie("2^32 classes", header::CLASSES, &u32(u32::MAX), "header field at byte 36"),
         lie("strings of 4 GiB", header::STRINGS_LEN, &u32(u32::MAX - 3), "header field at byte 40"),
@@ -91,25 +91,29 @@ fn lying(good: &[u8]) -> Vec<Row> {
         lie("a multiplier that is NaN", multiplier, &f32(f32::NAN), "op 0: multiplier is out of range"),
         lie("an op that reads what it writes", op(GROUPED) + 2, &u16(3), "op 2: output (overlaps the input)"),
         lie("ops that read each other", op(1) + 2, &u16(3), "op 1 reads tensor 3, whose bytes are not there"),
-        lie("tensors that overlap", tensor(5), &u32(1024), "op 4: output (overlaps the input)"),
-        lie(
-            "an op that writes over what is still read",
-            tensor(3),
-            &u32(1024),
-            "op 3 reads tensor 1, whose bytes are not",
-        ),
+        lie("tensors that overlap", tensor(4), &u32(1024), "op 3: output (overlaps the input)"),
+        lie("an op that writes over what is still read", tensor(3), &u32(1024), "op 3: residual (shape or place)"),
+        lie("an op whose input nobody wrote", op(1) + 4, &u16(3), "op 2 reads tensor 2, whose bytes are not there"),
         lie("an op that reads no tensor", op(GROUPED) + 2, &u16(11), "op 2: input is out of range"),
         lie("an op that writes the image", op(STEM) + 4, &u16(0), "op 0: output (the image is not written)"),
-        lie("a shortcut that is no tensor", op(EXPAND) + 6, &u16(99), "op 4: residual is out of range"),
-        lie("an op of no kind", op(MEAN), &[9], "op 9: kind is out of range"),
+        lie("a shortcut that is no tensor", op(EXPAND) + 6, &u16(99), "op 3: residual is out of range"),
+        lie("a projection of the image", op(EXPAND) + 6, &u16(0), "op 3: projection weights is out of range"),
+        lie("a projection without a stride", op(EXPAND) + 26, &[0, 0], "op 3: a reserved or unused byte"),
+        lie("a projection's stride of 0", op(EXPAND) + 27, &[0], "op 3: projection stride is out of range"),
+        lie("a projection's stride of 255", op(EXPAND) + 26, &[255], "op 3: residual (shape or place)"),
+        lie("a projection behind the data", op(EXPAND) + 52, &u32(u32::MAX), "op 3: projection weights"),
+        lie("a projection of 4 GiB", op(EXPAND) + 56, &u32(u32::MAX), "op 3: projection weights"),
+        lie("a projection's channels", op(EXPAND) + 60, &u32(1 << 30), "op 3: projection channel parameters"),
+        lie("a projection that nobody adds", op(GROUPED) + 26, &[1, 1], "op 2: a reserved or unused byte"),
+        lie("an op of no kind", op(MEAN), &[9], "op 7: kind is out of range"),
         lie("a stride of 0", op(STEM) + 10, &[0], "op 0: window is out of range"),
         lie("padding beyond the kernel", op(STEM) + 12, &[200], "op 0: window is out of range"),
         lie("no groups", op(GROUPED) + 16, &u32(0), "op 2: groups is out of range"),
         lie("groups that do not divide", op(GROUPED) + 16, &u32(3), "op 2: groups is out of range"),
         lie("weights behind the data", op(GROUPED) + 32, &u32(u32::MAX - 63), "op 2: weights is out of range"),
         lie("weights of 4 GiB", op(GROUPED) + 36, &u32(u32::MAX), "op 2: weights is out of range"),
-        lie("channels behind the data", op(EXPAND) + 40, &u32(1 << 30), "op 4: channel parameters is out of range"),
-        lie("a classifier that is none", op(CLASSIFIER), &[3], "op 10: "),
+        lie("channels behind the data", op(EXPAND) + 40, &u32(1 << 30), "op 3: channel parameters is out of range"),
+        lie("a classifier that is none", op(CLASSIFIER), &[3], "op 8: "),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Little-endian fields in a record. Reading outside the record gives zero, so no accessor can panic; the records'
 //! lengths are fixed, so no valid read is outside.
 
-fn array<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
+pub(crate) fn array<const N: usize>(record: &[u8], at: usize) -> [u8; N] {
     record.get(at..).and_then(|rest| rest.first_chunk::<N>()).copied().unwrap_or([0; N])
 }
 

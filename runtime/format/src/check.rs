@@ -5,11 +5,11 @@ use core::ops::Range;
 
 use crate::bytes::u16_at;
 use crate::layout::{ALIGN, NO_TENSOR, align_up, header};
-use crate::op::{NAME_AT, RESERVED_FROM};
+use crate::record::NAME_AT;
 use crate::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES, WeightLayout};
-use crate::{ChannelBlock, File, FormatError, Op, Resize, Shape, Tensor, TensorId};
+use crate::{ChannelBlock, File, FormatError, Op, Projection, Residual, Resize, Shape, Tensor, TensorId};
 
-/// Multipliers above this are no quantization; the bound keeps equation (6) free of infinities.
+/// Multipliers above this are no quantization; the bound keeps equations (6) and (6b) free of infinities.
 const MAX_MULTIPLIER: f32 = 1_048_576.0;
 
 pub(crate) fn check(file: &File<'_>) -> Result<(), FormatError> {
@@ -66,9 +66,14 @@ fn zeros(record: &[u8], mut at: impl Iterator<Item = usize>) -> Result<(), ()> {
 
 /// Whether the fields that the op's kind does not use, and the reserved bytes, hold nothing.
 fn unused_is_zero(record: &[u8], op: &Op<'_>) -> bool {
+    let residual = match op {
+        Op::Conv(conv) => conv.residual,
+        _ => None,
+    };
     let unused = |at: &usize| match (op, *at) {
-        (_, 1 | 26..28 | RESERVED_FROM..) => true,
-        (Op::Conv(conv), 44..48) => conv.residual.is_none(),
+        (_, 1) => true,
+        (_, 26..28 | 52..) => !matches!(residual, Some(Residual::Projection(_))),
+        (Op::Conv(_), 44..48) => !matches!(residual, Some(Residual::Identity { .. })),
         (Op::MaxPool(_), 16..48) => true,
         (Op::GlobalAvgPool(_), 8..24 | 28..44) => true,
         (Op::Linear(_), 8..32 | 44..48) => true,
@@ -154,24 +159,17 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>, blobs: &mut Blobs) -> R
             if conv.cardinality.checked_rem(conv.groups.get()) != Some(0) || conv.cardinality == 0 {
                 return bad("cardinality");
             }
-            if let (Some(residual), Some(tensor)) = (conv.residual, residual) {
-                let in_place = tensor.offset as usize == written.start;
-                if residual.tensor == TensorId::IMAGE {
-                    return bad("residual (the image has no codes)");
-                }
-                if tensor.shape != shape || overlap(&tensor.range(), &input.range()) {
-                    return bad("residual (shape or place)");
-                }
-                if !in_place && overlap(&tensor.range(), &written) {
-                    return bad("residual (overlaps the output)");
-                }
-                if !is_multiplier(residual.multiplier) {
-                    return bad("residual multiplier");
+            let output = output.ok_or(FormatError::Op { op: number as u16, field: "output" })?;
+            in_order(blobs, conv.weights, conv.channels)?;
+            check_weights(number, conv.weights, conv.channels, conv.layout(&input, &output))?;
+            if let (Some(added), Some(from)) = (conv.residual, residual) {
+                check_residual(&added, [&from, &input, &output]).or_else(bad)?;
+                if let Residual::Projection(projection) = added {
+                    in_order(blobs, projection.weights, projection.channels)?;
+                    let layout = Projection::layout(&from, &output);
+                    check_weights(number, projection.weights, projection.channels, layout)?;
                 }
             }
-            let layout = WeightLayout::new(input.shape.channels, shape.channels, conv.window.kernel, conv.groups.get());
-            in_order(blobs, conv.weights, conv.channels)?;
-            check_weights(number, conv.weights, conv.channels, layout)?;
         }
         Op::MaxPool(pool) => {
             let [height, width] = pool.window.output(input.shape.height, input.shape.width).unwrap_or([0, 0]);
@@ -210,6 +208,30 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>, blobs: &mut Blobs) -> R
     }
     check_alive(file, number, op.input())?;
     op.residual().map_or(Ok(()), |id| check_alive(file, number, id))
+}
+
+/// Whether a convolution from `input` to `output` can add its residual, which reads `tensor`; says why not.
+fn check_residual(residual: &Residual<'_>, [tensor, input, output]: [&Tensor; 3]) -> Result<(), &'static str> {
+    if residual.tensor() == TensorId::IMAGE {
+        return Err("residual (the image has no codes)");
+    }
+    let (shape, in_place) = match residual {
+        Residual::Identity { .. } => (Some(tensor.shape), tensor.offset == output.offset),
+        Residual::Projection(projection) => {
+            let size = projection.window().output(tensor.shape.height, tensor.shape.width);
+            (size.map(|[height, width]| Shape { height, width, ..output.shape }), false)
+        }
+    };
+    if shape != Some(output.shape) || overlap(&tensor.range(), &input.range()) {
+        return Err("residual (shape or place)");
+    }
+    if !in_place && overlap(&tensor.range(), &output.range()) {
+        return Err("residual (overlaps the output)");
+    }
+    match residual {
+        Residual::Identity { multiplier, .. } if !is_multiplier(*multiplier) => Err("residual multiplier"),
+        _ => Ok(()),
+    }
 }
 
 fn is_multiplier(m: f32) -> bool {

@@ -7,7 +7,7 @@ use crate::layout::{
     ALIGN, CRC32, HEADER_LEN, MAGIC, MAJOR, MAX_RECORDS, MINOR, OP_LEN, PREPROCESS_LEN, TENSOR_LEN, TRAILER_LEN,
     align_up, header,
 };
-use crate::op::NAME_AT;
+use crate::record::NAME_AT;
 use crate::{FormatError, Op, Preprocess, Tensor, TensorId, check};
 
 /// A verified `.cardinal` file, read in place.

@@ -17,7 +17,7 @@ pub const OP_LEN: usize = 64;
 pub const PREPROCESS_LEN: usize = 64;
 /// Bytes of the CRC-32 at the end.
 pub const TRAILER_LEN: usize = 4;
-/// Largest number of tensors, and of ops. ResNeXt-152 has 156 of each; the bound keeps checking a hostile file quick.
+/// Largest number of tensors, and of ops. ResNeXt-152 has 154 of each; the bound keeps checking a hostile file quick.
 pub const MAX_RECORDS: u32 = 4096;
 /// Alignment of every blob in `data` (from the start of the file) and of every tensor in the arena.
 pub const ALIGN: usize = 64;

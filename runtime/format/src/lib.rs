@@ -26,6 +26,7 @@ pub mod layout;
 mod op;
 mod preprocess;
 pub mod quant;
+mod record;
 mod tensor;
 pub mod weights;
 #[cfg(feature = "write")]
@@ -33,6 +34,6 @@ pub mod write;
 
 pub use error::FormatError;
 pub use file::File;
-pub use op::{ChannelBlock, Conv, GlobalAvgPool, Linear, MaxPool, Op, Residual, Window};
+pub use op::{ChannelBlock, Conv, GlobalAvgPool, Linear, MaxPool, Op, Projection, Residual, Window};
 pub use preprocess::{Colour, Filter, Preprocess, Resize};
 pub use tensor::{Shape, Tensor, TensorId};

@@ -2,10 +2,8 @@
 
 use core::num::NonZeroU32;
 
-use crate::bytes::{bytes4_at, f32_at, i8_at, u8_at, u16_at, u32_at};
-use crate::layout::NO_TENSOR;
 use crate::weights::{BLOCK, CHANNEL_BLOCK_BYTES, WeightLayout};
-use crate::{FormatError, Tensor, TensorId};
+use crate::{Tensor, TensorId};
 
 /// A sliding window: kernel, stride and padding in positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +45,51 @@ impl Window {
 
 /// The shortcut that a convolution adds before it rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Residual {
-    /// A tensor of the output's shape.
-    pub tensor: TensorId,
-    /// `m_r = s_r / s_y`.
-    pub multiplier: f32,
+pub enum Residual<'a> {
+    /// A tensor as it is.
+    Identity {
+        /// A tensor of the output's shape.
+        tensor: TensorId,
+        /// `m_r = s_r / s_y`.
+        multiplier: f32,
+    },
+    /// A convolution of a tensor, added before it is rounded.
+    Projection(Projection<'a>),
+}
+
+impl Residual<'_> {
+    /// The tensor that it reads.
+    pub fn tensor(&self) -> TensorId {
+        match self {
+            Residual::Identity { tensor, .. } => *tensor,
+            Residual::Projection(projection) => projection.input,
+        }
+    }
+}
+
+/// A 1×1 convolution in one group, without padding, that gives the shortcut the output's shape.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Projection<'a> {
+    /// Input.
+    pub input: TensorId,
+    /// Down, across; ≥ 1.
+    pub stride: [u8; 2],
+    /// Packed weights, [`WeightLayout::byte_len`] bytes.
+    pub weights: &'a [u8],
+    /// Packed channel parameters, [`WeightLayout::channel_bytes`] bytes, with `m_p[n]` as multipliers.
+    pub channels: &'a [u8],
+}
+
+impl Projection<'_> {
+    /// The input's positions that it reads.
+    pub fn window(&self) -> Window {
+        Window { stride: self.stride, ..Window::POINT }
+    }
+
+    /// Shape of the packed weights between these tensors. `None` never happens on a checked file.
+    pub fn layout(input: &Tensor, output: &Tensor) -> Option<WeightLayout> {
+        WeightLayout::new(input.shape.channels, output.shape.channels, Window::POINT.kernel, 1)
+    }
 }
 
 /// Bias and multiplier of sixteen output channels.
@@ -97,7 +135,7 @@ pub struct Conv<'a> {
     /// Output.
     pub output: TensorId,
     /// Shortcut.
-    pub residual: Option<Residual>,
+    pub residual: Option<Residual<'a>>,
     /// Kernel, stride, padding.
     pub window: Window,
     /// Groups as stored.
@@ -173,14 +211,7 @@ pub enum Op<'a> {
     Linear(Linear<'a>),
 }
 
-pub(crate) const NAME_AT: usize = 48;
-pub(crate) const RESERVED_FROM: usize = 52;
-const CONV: u8 = 1;
-const MAX_POOL: u8 = 2;
-const GLOBAL_AVG_POOL: u8 = 3;
-const LINEAR: u8 = 4;
-
-impl<'a> Op<'a> {
+impl Op<'_> {
     /// The tensor that it reads first.
     pub fn input(&self) -> TensorId {
         match self {
@@ -201,136 +232,11 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// The tensor that it adds.
+    /// The tensor that it adds, as it is or projected.
     pub fn residual(&self) -> Option<TensorId> {
         match self {
-            Op::Conv(op) => op.residual.map(|r| r.tensor),
+            Op::Conv(op) => op.residual.map(|r| r.tensor()),
             _ => None,
-        }
-    }
-
-    /// Reads a record; `tensor` and `blob` resolve numbers into the tensor table and the data section.
-    pub(crate) fn parse(
-        record: &[u8],
-        number: u16,
-        tensor: impl Fn(TensorId) -> Option<Tensor>,
-        blob: impl Fn(u32, usize) -> Option<&'a [u8]>,
-    ) -> Result<Self, FormatError> {
-        let bad = |field| FormatError::Op { op: number, field };
-        let id = |at, field| match u16_at(record, at) {
-            n if tensor(TensorId(n)).is_some() => Ok(TensorId(n)),
-            _ => Err(bad(field)),
-        };
-        let window = Window {
-            kernel: [u8_at(record, 8), u8_at(record, 9)],
-            stride: [u8_at(record, 10), u8_at(record, 11)],
-            padding: bytes4_at(record, 12),
-        };
-        let (q_min, q_max) = (i8_at(record, 24), i8_at(record, 25));
-        let blobs = |layout: WeightLayout| {
-            let stated = u32_at(record, 36) as usize;
-            let weights = blob(u32_at(record, 32), layout.byte_len()).filter(|w| w.len() == stated);
-            let channels = blob(u32_at(record, 40), layout.channel_bytes());
-            Ok((weights.ok_or(bad("weights"))?, channels.ok_or(bad("channel parameters"))?))
-        };
-
-        let input = id(2, "input")?;
-        let from = tensor(input).ok_or(bad("input"))?;
-        let kind = u8_at(record, 0);
-        if matches!(kind, CONV | MAX_POOL) && !window.is_sane() {
-            return Err(bad("window"));
-        }
-        if matches!(kind, CONV | GLOBAL_AVG_POOL) && q_min > q_max {
-            return Err(bad("q_min"));
-        }
-        Ok(match kind {
-            CONV => {
-                let output = id(4, "output")?;
-                let to = tensor(output).ok_or(bad("output"))?;
-                let groups = NonZeroU32::new(u32_at(record, 16)).ok_or(bad("groups"))?;
-                let layout = WeightLayout::new(from.shape.channels, to.shape.channels, window.kernel, groups.get())
-                    .ok_or(bad("groups"))?;
-                let (weights, channels) = blobs(layout)?;
-                let residual = match u16_at(record, 6) {
-                    NO_TENSOR => None,
-                    _ => Some(Residual { tensor: id(6, "residual")?, multiplier: f32_at(record, 44) }),
-                };
-                let cardinality = u32_at(record, 20);
-                let pad_codes = bytes4_at(record, 28).map(|b| b as i8);
-                Op::Conv(Conv {
-                    input,
-                    output,
-                    residual,
-                    window,
-                    groups,
-                    cardinality,
-                    q_min,
-                    q_max,
-                    pad_codes,
-                    weights,
-                    channels,
-                })
-            }
-            MAX_POOL => Op::MaxPool(MaxPool { input, output: id(4, "output")?, window }),
-            GLOBAL_AVG_POOL => {
-                let (output, multiplier) = (id(4, "output")?, f32_at(record, 44));
-                Op::GlobalAvgPool(GlobalAvgPool { input, output, multiplier, q_min, q_max })
-            }
-            LINEAR => {
-                let inputs = u32::try_from(from.shape.byte_len()).map_err(|_| bad("input"))?;
-                // The classes are not in the record; they follow from the length of the weights.
-                let per_block = (inputs as usize).div_ceil(4).saturating_mul(64).max(1);
-                let blocks = (u32_at(record, 36) as usize).checked_div(per_block).unwrap_or(0);
-                let channels_out = u32::try_from(blocks.saturating_mul(BLOCK)).map_err(|_| bad("weights"))?;
-                let layout = WeightLayout::new(inputs, channels_out, [1, 1], 1).ok_or(bad("weights"))?;
-                let (weights, channels) = blobs(layout)?;
-                Op::Linear(Linear { input, weights, channels })
-            }
-            _ => return Err(bad("kind")),
-        })
-    }
-
-    /// Writes a record; `weights_at` and `channels_at` are offsets in the data section.
-    #[cfg(feature = "write")]
-    pub(crate) fn emit(&self, record: &mut [u8], weights_at: u32, channels_at: u32) {
-        use crate::bytes::put;
-        put(record, 2, self.input().0.to_le_bytes());
-        put(record, 4, self.output().map_or(NO_TENSOR, |t| t.0).to_le_bytes());
-        put(record, 6, self.residual().map_or(NO_TENSOR, |t| t.0).to_le_bytes());
-        let blobs = |record: &mut [u8], weights: &[u8]| {
-            put(record, 32, weights_at.to_le_bytes());
-            put(record, 36, (weights.len() as u32).to_le_bytes());
-            put(record, 40, channels_at.to_le_bytes());
-        };
-        let window = |record: &mut [u8], window: &Window| {
-            put(record, 8, window.kernel);
-            put(record, 10, window.stride);
-            put(record, 12, window.padding);
-        };
-        match self {
-            Op::Conv(op) => {
-                put(record, 0, [CONV]);
-                window(record, &op.window);
-                put(record, 16, op.groups.get().to_le_bytes());
-                put(record, 20, op.cardinality.to_le_bytes());
-                put(record, 24, [op.q_min as u8, op.q_max as u8]);
-                put(record, 28, op.pad_codes.map(|c| c as u8));
-                put(record, 44, op.residual.map_or(0.0, |r| r.multiplier).to_le_bytes());
-                blobs(record, op.weights);
-            }
-            Op::MaxPool(op) => {
-                put(record, 0, [MAX_POOL]);
-                window(record, &op.window);
-            }
-            Op::GlobalAvgPool(op) => {
-                put(record, 0, [GLOBAL_AVG_POOL]);
-                put(record, 24, [op.q_min as u8, op.q_max as u8]);
-                put(record, 44, op.multiplier.to_le_bytes());
-            }
-            Op::Linear(op) => {
-                put(record, 0, [LINEAR]);
-                blobs(record, op.weights);
-            }
         }
     }
 }

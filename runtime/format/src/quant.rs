@@ -27,7 +27,7 @@ impl QParams {
     }
 }
 
-/// Equations (5) and (6) for one output tensor, with the bounds moved to where clamping comes first.
+/// Equations (5), (6) and (6b) for one output tensor, with the bounds moved to where clamping comes first.
 #[derive(Clone, Copy, Debug)]
 pub struct Requantize {
     low: f32,
@@ -52,7 +52,7 @@ impl Requantize {
         self.finish(acc as f32 * multiplier)
     }
 
-    /// Equation (6); `residual` is `r − z_r`.
+    /// Equation (6), with `r − z_r` as `residual`; equation (6b), with `acc_p`.
     #[inline(always)]
     pub fn code_with_residual(self, acc: i32, multiplier: f32, residual: i32, residual_multiplier: f32) -> i8 {
         let branch = acc as f32 * multiplier;

@@ -7,7 +7,7 @@ use crate::bytes::put;
 use crate::layout::{
     ALIGN, CRC32, HEADER_LEN, MAGIC, MAJOR, MAX_RECORDS, MINOR, OP_LEN, PREPROCESS_LEN, TENSOR_LEN, align_up, header,
 };
-use crate::op::NAME_AT;
+use crate::record::NAME_AT;
 use crate::weights::{BLOCK, WeightLayout};
 use crate::{ChannelBlock, File, FormatError, Op, Preprocess, Tensor};
 
@@ -22,7 +22,7 @@ pub struct Contents<'a> {
     pub classes: u32,
     /// Activations; 0 is the image.
     pub tensors: &'a [Tensor],
-    /// Operations with their names, in running order. Their weights and channel parameters are copied into the file.
+    /// Operations with their names, in running order. Their blobs are copied into the file.
     pub ops: &'a [(&'a str, Op<'a>)],
     /// How a photograph becomes the image.
     pub preprocess: Preprocess,
@@ -55,13 +55,8 @@ pub fn to_bytes(contents: &Contents<'_>) -> Result<Vec<u8>, FormatError> {
 
     let mut records = vec![0; contents.ops.len() * OP_LEN];
     for ((name, op), record) in contents.ops.iter().zip(records.chunks_exact_mut(OP_LEN)) {
-        let (weights, channels) = match op {
-            Op::Conv(op) => (op.weights, op.channels),
-            Op::Linear(op) => (op.weights, op.channels),
-            Op::MaxPool(_) | Op::GlobalAvgPool(_) => (&[][..], &[][..]),
-        };
-        let (weights_at, channels_at) = (blob(weights), blob(channels));
-        op.emit(record, weights_at, channels_at);
+        let at = op.blobs().map(&mut blob);
+        op.emit(record, at);
         put(record, NAME_AT, string(name, header::STRINGS_LEN)?.to_le_bytes());
     }
     let mut labels = Vec::new();

@@ -2,7 +2,7 @@
 
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{Contents, pack_channels, pack_weights, to_bytes};
-use cardinal_format::{Conv, FormatError, Op, Residual, Tensor, TensorId};
+use cardinal_format::{Conv, FormatError, Op, Projection, Residual, Tensor, TensorId};
 use cardinal_tests::model::{self, SMALL};
 use cardinal_tests::random::Random;
 
@@ -32,17 +32,17 @@ fn op_fields() {
         ("a pool that changes the zero point", tensor(2) + 20, [sample.bytes[tensor(2) + 20] ^ 1], pool_codes),
     ]);
     sample.refused(&[
-        ("no such input", op(SHORTCUT) + 2, u16(11), in_op(SHORTCUT, "input")),
+        ("no such input", op(SHORTCUT) + 2, u16(14), in_op(SHORTCUT, "input")),
         ("no input", op(SHORTCUT) + 2, u16(65535), in_op(SHORTCUT, "input")),
-        ("no such output", op(SHORTCUT) + 4, u16(11), in_op(SHORTCUT, "output")),
+        ("no such output", op(SHORTCUT) + 4, u16(14), in_op(SHORTCUT, "output")),
         ("q_min above q_max", op(SHORTCUT) + 24, [1, 0], in_op(SHORTCUT, "q_min")),
         ("a mean's q_min above its q_max", op(MEAN) + 24, [0xff, 0x80], in_op(MEAN, "q_min")),
         ("logits from a convolution", op(SHORTCUT) + 4, u16(65535), in_op(SHORTCUT, "output")),
-        ("no such residual", op(EXPAND) + 6, u16(11), in_op(EXPAND, "residual")),
+        ("no such residual", op(EXPAND) + 6, u16(14), in_op(EXPAND, "residual")),
         ("output is the image", op(POOL) + 4, u16(0), in_op(POOL, "output (the image is not written)")),
         ("residual of another shape", op(EXPAND) + 6, u16(4), in_op(EXPAND, "residual (shape or place)")),
-        ("mean on its own input", op(MEAN) + 4, u16(6), in_op(MEAN, "output (overlaps the input)")),
-        ("mean of every position", op(MEAN) + 4, u16(3), in_op(MEAN, "output (must be 1×1 with the input's channels)")),
+        ("mean on its own input", op(MEAN) + 4, u16(10), in_op(MEAN, "output (overlaps the input)")),
+        ("mean of every position", op(MEAN) + 4, u16(9), in_op(MEAN, "output (must be 1×1 with the input's channels)")),
     ]);
     sample.refused(&[
         ("no groups", op(GROUPED) + 16, u32(0), in_op(GROUPED, "groups")),
@@ -76,16 +76,19 @@ fn op_order() {
 #[test]
 fn unused_fields() {
     let sample = Sample::new(&FIVE);
-    let every: Vec<usize> = [1, 26, 27].into_iter().chain(52..64).collect();
-    let by_op: [(usize, Vec<usize>); 5] = [
-        (STEM, (44..48).collect()),
-        (POOL, [6, 7].into_iter().chain(16..48).collect()),
-        (EXPAND, vec![]),
-        (MEAN, [6, 7].into_iter().chain(8..24).chain(26..44).collect()),
-        (CLASSIFIER, (4..8).chain(8..32).chain(44..48).collect()),
+    // A projection's fields: without its stride there is none, and with one alone, no weights.
+    let projection: Vec<usize> = (52..64).collect();
+    let without = |more: Vec<usize>| [vec![1, 26, 27], projection.clone(), more].concat();
+    let by_op: [(usize, Vec<usize>); 6] = [
+        (STEM, without((44..48).collect())),
+        (POOL, without([6, 7].into_iter().chain(16..48).collect())),
+        (EXPAND, [vec![1], projection.clone()].concat()),
+        (PROJECT, [1].into_iter().chain(44..48).collect()),
+        (MEAN, without([6, 7].into_iter().chain(8..24).chain(28..44).collect())),
+        (CLASSIFIER, without((4..8).chain(8..32).chain(44..48).collect())),
     ];
     for (number, unused) in by_op {
-        for at in every.iter().chain(&unused) {
+        for at in &unused {
             let place = op(number) + at;
             let error = sample.error(place, &[sample.bytes[place] ^ 1]);
             assert_eq!(error, Some(in_op(number, "a reserved or unused byte")), "byte {at}");
@@ -141,6 +144,65 @@ fn weights_and_channels() {
     assert_eq!(sample.error(second, &f32(f32::from_bits(1))), None);
 }
 
+#[test]
+fn projections() {
+    const ORDER: &str = "weights (not behind those of the op before)";
+    const WEIGHTS: &str = "projection weights";
+    let sample = Sample::new(&FIVE);
+    let u16 = u16::to_le_bytes;
+    let u32 = u32::to_le_bytes;
+    let bad = |field| in_op(PROJECT, field);
+    let field = |at: usize| op(PROJECT) + at;
+    sample.refused(&[
+        ("no stride down", field(26), [0], bad("projection stride")),
+        ("no stride across", field(27), [0], bad("projection stride")),
+        ("another stride", field(26), [1], bad("residual (shape or place)")),
+        ("a stride for what is added as it is", op(EXPAND) + 26, [1], in_op(EXPAND, "projection stride")),
+    ]);
+    sample.refused(&[
+        ("no stride", field(26), u16(0), bad("a reserved or unused byte")),
+        ("two strides for what is added as it is", op(EXPAND) + 26, [1, 1], in_op(EXPAND, WEIGHTS)),
+        ("no such input", field(6), u16(14), bad("residual")),
+        ("no input", field(6), u16(65535), bad("a reserved or unused byte")),
+        ("an input of other channels", field(6), u16(10), bad(WEIGHTS)),
+        ("an input of another size", field(6), u16(12), bad("residual (shape or place)")),
+    ]);
+    let (weights, channels) = (sample.u32(field(52)), sample.u32(field(60)));
+    let data_len = sample.u32(48);
+    sample.refused(&[
+        ("weights behind the data", field(52), u32(data_len), bad(WEIGHTS)),
+        ("weights far away", field(52), u32(u32::MAX), bad(WEIGHTS)),
+        ("weights, not aligned", field(52), u32(weights + 4), bad(ORDER)),
+        ("weights of the convolution", field(52), u32(sample.u32(field(32))), bad(ORDER)),
+        ("weights of another length", field(56), u32(64), bad(WEIGHTS)),
+        ("channels behind the data", field(60), u32(data_len), bad("projection channel parameters")),
+        ("channels, not aligned", field(60), u32(channels + 4), bad(ORDER)),
+        ("channels of the convolution", field(60), u32(sample.u32(field(40))), bad(ORDER)),
+    ]);
+    // Two channels in the second block, five quads of weights a block.
+    let (weights, channels) = (sample.projection_weights(PROJECT), sample.projection_channels(PROJECT));
+    let padding = "weights (padding is not zero)";
+    let (f32, i32) = (f32::to_le_bytes, i32::to_le_bytes);
+    sample.refused(&[
+        ("weight -128", weights + 4, [0x80], bad("weights (one is -128)")),
+        ("weight of no channel", weights + 5 * 64 + 2 * 4, [1], bad(padding)),
+        ("bias of no channel", channels + 128 + 2 * 4, [1], bad(padding)),
+    ]);
+    let overflow = bad("bias (an accumulator could overflow)");
+    let magnitude = |quad: usize| -> i32 {
+        let at = weights + quad * 64;
+        sample.bytes[at..at + 4].iter().map(|&w| i32::from(w as i8).abs()).sum()
+    };
+    let room = i32::MAX - 128 * (0..5).map(magnitude).sum::<i32>();
+    assert_eq!(sample.error(channels, &i32(-room)), None);
+    sample.refused(&[
+        ("multiplier NaN", channels + 64, f32(f32::NAN), bad("multiplier")),
+        ("multiplier below 0", channels + 64, f32(-0.5), bad("multiplier")),
+        ("bias, one too many", channels, i32(room + 1), overflow),
+        ("bias, one too few", channels, i32(-room - 1), overflow),
+    ]);
+}
+
 /// Inequality (4), at its edge on both sides.
 #[test]
 fn overflow() {
@@ -171,8 +233,10 @@ fn liveness() {
     let place = |number: usize| sample.u32(tensor(number)).to_le_bytes();
     sample.refused(&[
         ("output on the input", tensor(1), place(0), in_op(STEM, "output (overlaps the input)")),
-        ("logits on the input", 20, place(10), in_op(CLASSIFIER, "output (overlaps the input)")),
+        ("logits on the input", 20, place(13), in_op(CLASSIFIER, "output (overlaps the input)")),
         ("input on the shortcut", tensor(5), place(3), in_op(EXPAND, "residual (shape or place)")),
+        ("input on the projection's", tensor(11), place(9), in_op(PROJECT, "residual (shape or place)")),
+        ("output on the projection's input", tensor(12), place(9), in_op(PROJECT, "residual (overlaps the output)")),
     ]);
     let u16 = u16::to_le_bytes;
     let gone = |op: usize, tensor| FormatError::Liveness { op: op as u16, tensor };
@@ -187,7 +251,8 @@ fn liveness() {
         ("added before it is written", op(EXPAND) + 6, u16(6), gone(EXPAND, 6)),
         ("added before it is written, in place", op(EXPAND) + 6, u16(9), gone(EXPAND, 9)),
         ("read after it was overwritten", op(IN_PLACE) + 2, u16(5), gone(IN_PLACE, 5)),
-        ("read after it was added to in place", op(MEAN) + 2, u16(6), gone(MEAN, 6)),
+        ("read after it was added to in place", op(REDUCE) + 2, u16(6), gone(REDUCE, 6)),
+        ("projected after it was added to in place", op(PROJECT) + 6, u16(6), gone(PROJECT, 6)),
     ]);
     let without_stem = model::random(SMALL, &mut Random::new(9), |contents| {
         to_bytes(&Contents { ops: &contents.ops[1..], ..*contents }).err()
@@ -200,15 +265,20 @@ fn liveness() {
 fn the_image_is_no_residual() {
     let layout = WeightLayout::new(3, 3, [1, 1], 1).expect("a valid shape");
     let (weights, channels) = (&pack_weights(&layout, [1, 1], &[0; 9])[..], &pack_channels(&[0; 3], &[0.0; 3])[..]);
-    let error = model::random(SMALL, &mut Random::new(10), |contents| {
-        let tensors = [0, 256, 512].map(|offset| Tensor { offset, ..contents.tensors[0] });
-        let Op::Conv(conv) = contents.ops[EXPAND].1 else { panic!("it adds a residual") };
-        let (input, output) = (TensorId::IMAGE, TensorId(1));
-        let first = Conv { input, output, residual: None, weights, channels, ..conv };
-        let residual = conv.residual.map(|residual| Residual { tensor: TensorId::IMAGE, ..residual });
-        let second = Conv { input: output, output: TensorId(2), residual, ..first };
-        let ops = [("first", Op::Conv(first)), ("second", Op::Conv(second))];
-        to_bytes(&Contents { arena_len: 768, tensors: &tensors, ops: &ops, ..*contents }).err()
-    });
-    assert_eq!(error, Some(in_op(1, "residual (the image has no codes)")));
+    let image = TensorId::IMAGE;
+    let residuals = [
+        Residual::Identity { tensor: image, multiplier: 1.0 },
+        Residual::Projection(Projection { input: image, stride: [1, 1], weights, channels }),
+    ];
+    for residual in residuals {
+        let error = model::random(SMALL, &mut Random::new(10), |contents| {
+            let tensors = [0, 256, 512].map(|offset| Tensor { offset, ..contents.tensors[0] });
+            let Op::Conv(conv) = contents.ops[EXPAND].1 else { panic!("it adds a residual") };
+            let first = Conv { input: image, output: TensorId(1), residual: None, weights, channels, ..conv };
+            let second = Conv { input: TensorId(1), output: TensorId(2), residual: Some(residual), ..first };
+            let ops = [("first", Op::Conv(first)), ("second", Op::Conv(second))];
+            to_bytes(&Contents { arena_len: 768, tensors: &tensors, ops: &ops, ..*contents }).err()
+        });
+        assert_eq!(error, Some(in_op(1, "residual (the image has no codes)")));
+    }
 }

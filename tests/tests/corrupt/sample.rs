@@ -11,8 +11,8 @@ pub struct Sample {
     pub bytes: Vec<u8>,
 }
 
-pub const TENSORS: usize = 11;
-pub const OPS: usize = 11;
+pub const TENSORS: usize = 14;
+pub const OPS: usize = 14;
 
 pub const STEM: usize = 0;
 pub const POOL: usize = 1;
@@ -20,8 +20,10 @@ pub const SHORTCUT: usize = 2;
 pub const GROUPED: usize = 4;
 pub const EXPAND: usize = 5;
 pub const IN_PLACE: usize = 8;
-pub const MEAN: usize = 9;
-pub const CLASSIFIER: usize = 10;
+pub const REDUCE: usize = 9;
+pub const PROJECT: usize = 11;
+pub const MEAN: usize = 12;
+pub const CLASSIFIER: usize = 13;
 
 pub const fn tensor(number: usize) -> usize {
     64 + 32 * number
@@ -65,6 +67,16 @@ impl Sample {
     /// First byte of an op's channel parameters.
     pub fn channels(&self, number: usize) -> usize {
         self.data() + self.u32(op(number) + 40) as usize
+    }
+
+    /// First byte of a projection's weights.
+    pub fn projection_weights(&self, number: usize) -> usize {
+        self.data() + self.u32(op(number) + 52) as usize
+    }
+
+    /// First byte of a projection's channel parameters.
+    pub fn projection_channels(&self, number: usize) -> usize {
+        self.data() + self.u32(op(number) + 60) as usize
     }
 
     pub fn error(&self, at: usize, value: &[u8]) -> Option<FormatError> {

@@ -5,186 +5,107 @@
 //! input; at the border, and for groups narrower than a block, one at a time.
 
 use cardinal_format::ChannelBlock;
-use cardinal_format::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES};
+use cardinal_format::weights::{BLOCK, CHANNEL_BLOCK_BYTES};
 
-use crate::kernels::{ConvArgs, ResidualArgs};
+use super::sums::{Plan, Sums, TILE, dense_one, dense_tile, narrow_one, square_one};
+use crate::kernels::{ConvArgs, ProjectionArgs, ResidualArgs};
 
-/// Output positions that share one pass over a block's weights.
-const TILE: usize = 4;
+/// Row and column of an output position.
+type Output = (usize, usize);
 
-/// Accumulators of one output position: sixteen channels.
-pub(super) type Sums = [i32; BLOCK];
-
-/// Adds Σ x·w over one run for `N` positions, where x is a stored byte with the bits of `flip` inverted. `weights` holds
-/// a whole number of quads; a run that ends inside a quad meets zero weights there.
-#[inline(always)]
-pub(super) fn accumulate<const N: usize>(sums: &mut [Sums; N], runs: [&[i8]; N], flip: i8, weights: &[u8]) {
-    let (weights, _) = weights.as_chunks::<QUAD_BYTES>();
-    let split = runs.map(|run| run.as_chunks::<QUAD>());
-    // A copy that nothing else can see: it stays in registers.
-    let mut local = *sums;
-    for (k, quad) in weights.iter().enumerate() {
-        for (sums, (whole, rest)) in local.iter_mut().zip(&split) {
-            let x = whole.get(k).copied().unwrap_or_else(|| partial(rest));
-            multiply_add(sums, [x.map(|byte| byte ^ flip); BLOCK], quad);
-        }
-    }
-    *sums = local;
+/// Sixteen output channels.
+struct Block<'a> {
+    number: usize,
+    params: ChannelBlock,
+    projection: Option<Projection<'a>>,
 }
 
-/// The last one to three bytes of a run, filled up with zeros.
-#[inline(always)]
-fn partial(rest: &[i8]) -> [i8; QUAD] {
-    let mut x = [0; QUAD];
-    x.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    x
+/// A projection shortcut of sixteen output channels.
+struct Projection<'a> {
+    plan: &'a Plan<'a>,
+    weights: &'a [u8],
+    params: ChannelBlock,
 }
 
-/// One quad of inputs per channel times one quad of weights per channel. Vectorizes to widening multiply-adds.
-#[inline(always)]
-fn multiply_add(sums: &mut Sums, x: [[i8; QUAD]; BLOCK], weights: &[u8; QUAD_BYTES]) {
-    let (weights, _) = weights.as_chunks::<QUAD>();
-    for ((sum, x), w) in sums.iter_mut().zip(x).zip(weights) {
-        let [x0, x1, x2, x3] = x.map(i32::from);
-        let [w0, w1, w2, w3] = w.map(|w| i32::from(w as i8));
-        *sum += x0 * w0 + x1 * w1 + x2 * w2 + x3 * w3;
-    }
-}
-
-/// Where the runs of one output position start in the input.
-#[derive(Clone, Copy)]
-struct Position {
-    /// Row and column of the first tap, which may lie outside: negative numbers wrap.
-    row: usize,
-    column: usize,
-}
-
-impl Position {
-    /// Row and column so many rows and columns further.
+impl<'a> Projection<'a> {
     #[inline(always)]
-    fn shifted(self, (rows, columns): (usize, usize)) -> (usize, usize) {
-        (self.row.wrapping_add(rows), self.column.wrapping_add(columns))
+    fn of_block(args: &ProjectionArgs<'a>, plan: &'a Plan<'a>, block: usize) -> Option<Self> {
+        let len = args.layout.block_bytes();
+        let weights = args.weights.get(block * len..)?.get(..len)?;
+        let (params, _) = args.channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
+        Some(Projection { plan, weights, params: ChannelBlock::read(params.get(block)?) })
+    }
+
+    /// `acc_p` of some positions. A 1×1 window without padding never leaves the input.
+    #[inline(always)]
+    fn tile(&self, outputs: [Output; TILE]) -> [Sums; TILE] {
+        let at = outputs.map(|(y, x)| self.plan.position(y, x));
+        dense_tile(self.plan, at, 0, self.weights, &self.params.bias).unwrap_or_default()
+    }
+
+    /// `acc_p` of one position.
+    #[inline(always)]
+    fn one(&self, (y, x): Output) -> Sums {
+        dense_one(self.plan, self.plan.position(y, x), 0, self.weights, &self.params.bias)
     }
 }
 
-/// Geometry that does not change within one convolution.
-struct Plan<'a> {
-    args: &'a ConvArgs<'a>,
-    height: usize,
-    width: usize,
-    channels: usize,
-    kernel_w: usize,
-    /// Inverting these bits of a stored byte gives its code: the top bit of a pixel.
-    flip: i8,
-}
-
-impl<'a> Plan<'a> {
-    #[inline(always)]
-    fn position(&self, y: usize, x: usize) -> Position {
-        let [down, across] = self.args.window.stride.map(usize::from);
-        let [top, left, ..] = self.args.window.padding.map(usize::from);
-        Position { row: (y * down).wrapping_sub(top), column: (x * across).wrapping_sub(left) }
-    }
-
-    /// Row and column of each run's first tap, from the window's corner.
-    #[inline(always)]
-    fn runs(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let columns = if self.args.layout.row_runs() { 1 } else { self.kernel_w };
-        (0..usize::from(self.args.window.kernel[0])).flat_map(move |row| (0..columns).map(move |column| (row, column)))
-    }
-
-    /// The channels of one tap, if it lies inside the input.
-    #[inline(always)]
-    fn tap(&self, at: Position, tap: (usize, usize)) -> Option<&'a [i8]> {
-        let (row, column) = at.shifted(tap);
-        let start = (row.wrapping_mul(self.width).wrapping_add(column)).wrapping_mul(self.channels);
-        let inside = row < self.height && column < self.width;
-        if inside { self.args.input.get(start..start + self.channels) } else { None }
-    }
-
-    /// The bytes of a run, if all of its taps lie inside the input.
-    #[inline(always)]
-    fn run(&self, at: Position, run: (usize, usize), first_channel: usize) -> Option<&'a [i8]> {
-        let (row, column) = at.shifted(run);
-        let last = if self.args.layout.row_runs() { column.wrapping_add(self.kernel_w - 1) } else { column };
-        if row >= self.height || column >= self.width || last >= self.width {
-            return None;
-        }
-        let start = (row * self.width + column) * self.channels + first_channel;
-        self.args.input.get(start..start + self.args.layout.run_len())
-    }
-
-    /// One quad of a run, with pad codes for taps outside the input.
-    #[inline(always)]
-    fn padded_quad(&self, at: Position, run: (usize, usize), first_channel: usize, quad: usize) -> [i8; QUAD] {
-        let (row, column) = at.shifted(run);
-        core::array::from_fn(|i| {
-            let k = quad * QUAD + i;
-            if k >= self.args.layout.run_len() {
-                return 0;
-            }
-            // In a row run, byte k belongs to tap k / channels.
-            let across = if self.args.layout.row_runs() { k.checked_div(self.channels).unwrap_or(0) } else { 0 };
-            let (column, channel) = (column.wrapping_add(across), first_channel + k - across * self.channels);
-            if row >= self.height || column >= self.width {
-                return self.args.pad_codes.get(channel % QUAD).copied().unwrap_or(0);
-            }
-            let at = (row * self.width + column) * self.channels + channel;
-            self.args.input.get(at).copied().unwrap_or(0) ^ self.flip
-        })
-    }
-}
-
-/// Equations (3), (5) and (6) of the quantization page.
+/// Equations (3), (5), (6) and (6b) of the quantization page.
 #[inline(always)]
 pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
-    let plan = Plan {
-        args,
-        height: args.input_shape.height as usize,
-        width: args.input_shape.width as usize,
-        channels: args.input_shape.channels as usize,
-        kernel_w: usize::from(args.window.kernel[1]),
-        flip: if args.pixels { i8::MIN } else { 0 },
+    let plan = Plan::new(args);
+    let projection = match &args.residual {
+        ResidualArgs::Projection(projection) => Some((projection, Plan::of_projection(projection))),
+        _ => None,
     };
     // Channels per group, where input and output have the same and no block is cut off.
-    let square = plan.channels == args.layout.channels_out() && plan.channels.is_multiple_of(BLOCK);
+    let channels = args.layout.channels_out();
+    let square = args.input_shape.channels as usize == channels && channels.is_multiple_of(BLOCK);
     let width = square.then_some(args.layout.in_per_group());
     let out_width = (args.output_shape.width as usize).max(1);
     let positions = args.output_shape.height as usize * out_width;
     let (params, _) = args.channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
     let blocks = args.weights.chunks_exact(args.layout.block_bytes().max(1));
-    for (block, (weights, params)) in blocks.zip(params).enumerate() {
-        let params = ChannelBlock::read(params);
+    for (number, (weights, params)) in blocks.zip(params).enumerate() {
+        let projection = projection.as_ref().and_then(|(args, plan)| Projection::of_block(args, plan, number));
+        let block = Block { number, params: ChannelBlock::read(params), projection };
+        let bias = &block.params.bias;
         let first_input: [usize; BLOCK] =
-            core::array::from_fn(|i| args.layout.first_input((block * BLOCK + i).min(args.layout.channels_out() - 1)));
+            core::array::from_fn(|i| args.layout.first_input((number * BLOCK + i).min(channels - 1)));
         // All sixteen outputs read the same inputs.
         let dense = first_input.iter().all(|&c| c == first_input[0]);
         let (mut x, mut y, mut done) = (0, 0, 0);
         while done < positions {
-            let tile: [Position; TILE] = core::array::from_fn(|i| {
+            let tile: [Output; TILE] = core::array::from_fn(|i| {
                 let past = x + i >= out_width;
-                plan.position(y + usize::from(past), if past { (x + i) % out_width } else { x + i })
+                (y + usize::from(past), if past { (x + i) % out_width } else { x + i })
             });
-            let taken = if dense && done + TILE <= positions && x + TILE <= 2 * out_width {
-                dense_tile(&plan, tile, first_input[0], weights, &params.bias).map(|sums| {
-                    for (i, sums) in sums.iter().enumerate() {
-                        store(args, output, done + i, block, sums, &params);
-                    }
-                    TILE
-                })
+            let sums = if dense && done + TILE <= positions && x + TILE <= 2 * out_width {
+                dense_tile(&plan, tile.map(|(y, x)| plan.position(y, x)), first_input[0], weights, bias)
             } else {
                 None
             };
-            let taken = taken.unwrap_or_else(|| {
-                let sums = match width {
-                    _ if dense => dense_one(&plan, tile[0], first_input[0], weights, &params.bias),
-                    Some(4) => square_one::<4>(&plan, tile[0], block, weights, &params.bias),
-                    Some(8) => square_one::<8>(&plan, tile[0], block, weights, &params.bias),
-                    _ => narrow_one(&plan, tile[0], &first_input, weights, &params.bias),
-                };
-                store(args, output, done, block, &sums, &params);
-                1
-            });
+            let taken = match sums {
+                Some(sums) => {
+                    let added = block.projection.as_ref().map_or([[0; BLOCK]; TILE], |p| p.tile(tile));
+                    for (i, (sums, added)) in sums.iter().zip(&added).enumerate() {
+                        store(args, output, done + i, &block, sums, added);
+                    }
+                    TILE
+                }
+                None => {
+                    let at = plan.position(y, x);
+                    let sums = match width {
+                        _ if dense => dense_one(&plan, at, first_input[0], weights, bias),
+                        Some(4) => square_one::<4>(&plan, at, number, weights, bias),
+                        Some(8) => square_one::<8>(&plan, at, number, weights, bias),
+                        _ => narrow_one(&plan, at, &first_input, weights, bias),
+                    };
+                    let added = block.projection.as_ref().map_or([0; BLOCK], |p| p.one((y, x)));
+                    store(args, output, done, &block, &sums, &added);
+                    1
+                }
+            };
             done += taken;
             x += taken;
             while x >= out_width {
@@ -194,95 +115,14 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
     }
 }
 
-/// `TILE` positions of a dense block, or `None` if one of their runs leaves the input.
+/// Requantizes sixteen accumulators and writes those that are output channels. `added` are the projection's.
 #[inline(always)]
-fn dense_tile(
-    plan: &Plan<'_>,
-    tile: [Position; TILE],
-    first_channel: usize,
-    weights: &[u8],
-    bias: &Sums,
-) -> Option<[Sums; TILE]> {
-    let layout = &plan.args.layout;
-    let mut sums = [*bias; TILE];
-    for (run, weights) in plan.runs().zip(weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1))) {
-        let mut runs: [&[i8]; TILE] = Default::default();
-        for (bytes, at) in runs.iter_mut().zip(tile) {
-            *bytes = plan.run(at, run, first_channel)?;
-        }
-        accumulate(&mut sums, runs, plan.flip, weights);
-    }
-    Some(sums)
-}
-
-/// One position of a dense block, anywhere.
-#[inline(always)]
-fn dense_one(plan: &Plan<'_>, at: Position, first_channel: usize, weights: &[u8], bias: &Sums) -> Sums {
-    let layout = &plan.args.layout;
-    let mut sums = [*bias];
-    for (run, weights) in plan.runs().zip(weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1))) {
-        match plan.run(at, run, first_channel) {
-            Some(bytes) => accumulate(&mut sums, [bytes], plan.flip, weights),
-            None => {
-                for (quad, weights) in weights.chunks_exact(QUAD_BYTES).enumerate() {
-                    let x = plan.padded_quad(at, run, first_channel, quad);
-                    accumulate(&mut sums, [&x], 0, weights);
-                }
-            }
-        }
-    }
-    sums[0]
-}
-
-/// One position of a block whose outputs belong to several groups: every output channel has its own four inputs.
-#[inline(always)]
-fn narrow_one(plan: &Plan<'_>, at: Position, first_input: &[usize; BLOCK], weights: &[u8], bias: &Sums) -> Sums {
-    let layout = &plan.args.layout;
-    let mut sums = *bias;
-    for (run, weights) in plan.runs().zip(weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1))) {
-        let tap = plan.tap(at, run);
-        let (weights, _) = weights.as_chunks::<QUAD_BYTES>();
-        for (quad, weights) in weights.iter().enumerate() {
-            let lanes = first_input.map(|first| {
-                let Some(channels) = tap else { return plan.args.pad_codes };
-                let quad = channels.get(first + quad * QUAD..).and_then(|rest| rest.first_chunk());
-                quad.copied().unwrap_or_default().map(|byte| byte ^ plan.flip)
-            });
-            multiply_add(&mut sums, lanes, weights);
-        }
-    }
-    sums
-}
-
-/// As [`narrow_one`], where inputs and outputs of a group are `W` channels, 4 or 8: the block reads the sixteen channels
-/// of its own numbers, and which lane gets which quad is known at compile time.
-#[inline(always)]
-fn square_one<const W: usize>(plan: &Plan<'_>, at: Position, block: usize, weights: &[u8], bias: &Sums) -> Sums {
-    let mut sums = *bias;
-    let (weights, _) = weights.as_chunks::<QUAD_BYTES>();
-    for (run, weights) in plan.runs().zip(weights.chunks_exact(W / QUAD)) {
-        let channels = plan.tap(at, run).and_then(|tap| tap.get(block * BLOCK..)?.first_chunk::<BLOCK>());
-        let mut quads = [plan.args.pad_codes; BLOCK / QUAD];
-        if let Some(channels) = channels {
-            let (inside, _) = channels.as_chunks::<QUAD>();
-            quads.iter_mut().zip(inside).for_each(|(to, from)| *to = from.map(|byte| byte ^ plan.flip));
-        }
-        for (quad, weights) in weights.iter().enumerate() {
-            let lane = |n: usize| quads.get(n / W * (W / QUAD) + quad).copied().unwrap_or_default();
-            multiply_add(&mut sums, core::array::from_fn(lane), weights);
-        }
-    }
-    sums
-}
-
-/// Requantizes sixteen accumulators and writes those that are output channels.
-#[inline(always)]
-fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: usize, acc: &Sums, p: &ChannelBlock) {
+fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: &Block<'_>, acc: &Sums, added: &Sums) {
     let channels = args.layout.channels_out();
-    let first = position * channels + block * BLOCK;
-    let len = BLOCK.min(channels - block * BLOCK);
+    let first = position * channels + block.number * BLOCK;
+    let len = BLOCK.min(channels - block.number * BLOCK);
     let Some(to) = output.get_mut(first..first + len) else { return };
-    let lanes = acc.iter().zip(&p.multiplier);
+    let lanes = acc.iter().zip(&block.params.multiplier);
     let y = args.requantize;
     match args.residual {
         ResidualArgs::None => {
@@ -299,6 +139,13 @@ fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: usize, 
         ResidualArgs::InPlace { zero_point, multiplier } => {
             for (to, (&acc, &m)) in to.iter_mut().zip(lanes) {
                 *to = y.code_with_residual(acc, m, i32::from(*to) - i32::from(zero_point), multiplier);
+            }
+        }
+        ResidualArgs::Projection(_) => {
+            let Some(projection) = &block.projection else { return };
+            let added = added.iter().zip(&projection.params.multiplier);
+            for ((to, (&acc, &m)), (&acc_p, &m_p)) in to.iter_mut().zip(lanes).zip(added) {
+                *to = y.code_with_residual(acc, m, acc_p, m_p);
             }
         }
     }

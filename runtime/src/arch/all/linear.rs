@@ -4,7 +4,7 @@ use cardinal_format::ChannelBlock;
 use cardinal_format::quant::logit;
 use cardinal_format::weights::{BLOCK, CHANNEL_BLOCK_BYTES};
 
-use super::conv::accumulate;
+use super::sums::accumulate;
 use crate::kernels::LinearArgs;
 
 /// Equation (8) of the quantization page.

@@ -6,6 +6,7 @@
 mod conv;
 mod linear;
 mod pool;
+mod sums;
 
 pub(crate) use conv::conv;
 pub(crate) use linear::linear;
