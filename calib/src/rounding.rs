@@ -224,18 +224,28 @@ mod tests {
     }
 
     #[test]
-    fn scaled_inputs_have_a_scaled_factor() {
-        let (moments, inputs) = moments(6);
-        let mut doubled = Moments::new(6);
-        doubled.observe(&inputs.iter().map(|x| 2.0 * x).collect::<Vec<_>>());
+    fn scaled_inputs_are_rounded_for() {
+        let (moments, inputs) = moments(40);
+        let times =
+            |factors: &[f32]| -> Vec<f32> { inputs.iter().zip(factors.iter().cycle()).map(|(x, f)| x * f).collect() };
+        let mut doubled = Moments::new(40);
+        doubled.observe(&times(&[2.0; 40]));
         let rounding = Rounding::new(moments).expect("inputs of every kind");
         let expected = Rounding::new(doubled).expect("inputs of every kind");
-        assert_eq!(rounding.scaled(&[2.0; 6]).factor, expected.factor);
-        // Weights of inputs that are divided are multiplied: a column of the factor belongs to one number.
-        let factors = [1.0, 2.0, 0.5, 4.0, 1.0, 8.0];
-        for (row, scaled) in rounding.factor.chunks(6).zip(rounding.scaled(&factors).factor.chunks(6)) {
-            assert!(row.iter().zip(scaled).zip(factors).all(|((u, v), f)| *v == u / f));
-        }
+        let weights: Vec<f32> = self::inputs(40, 1);
+        assert_eq!(rounding.scaled(&[2.0; 40]).round(&weights, 0.125), expected.round(&weights, 0.125));
+
+        let factors: Vec<f32> = (0..40).map(|i| [1.0, 2.0, 0.5, 4.0, 8.0][i % 5]).collect();
+        let scaled = times(&factors);
+        let error = |codes: &[i8]| -> f64 {
+            let off: Vec<f64> = codes.iter().zip(&weights).map(|(&c, &w)| f64::from(c) / 8.0 - f64::from(w)).collect();
+            let outputs = scaled.chunks_exact(40);
+            outputs.map(|x| x.iter().zip(&off).map(|(&x, o)| f64::from(x) * o).sum::<f64>().powi(2)).sum()
+        };
+        let (once, twice) = (rounding.scaled(&factors), rounding.scaled(&[2.0; 40]).scaled(&factors));
+        assert_eq!(once.round(&weights, 0.125), twice.round(&weights, 0.125));
+        let unaware = rounding.round(&weights, 0.125);
+        assert!(error(&once.round(&weights, 0.125)) < 0.8 * error(&unaware), "knowing the factors helps");
     }
 
     #[test]

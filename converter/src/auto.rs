@@ -28,8 +28,8 @@ const FEW: usize = 64;
 /// How strongly channels are equalized; at 1 all would be equally large.
 const STRENGTHS: [f32; 2] = [0.5, 0.75];
 
-/// Multiply-adds that one measurement may take, seconds of one core.
-const WORK: u64 = 1 << 38;
+/// Multiply-adds that one measurement may take, seconds of one core; four times that, what is seen for it.
+const WORK: u64 = 1 << 36;
 /// Images that are enough to know the inputs of a large network, or to observe it once more.
 const LEAST_IMAGES: usize = 32;
 /// Images that candidates are measured on, at most and at least.
@@ -179,8 +179,8 @@ pub fn auto(imported: &Imported, drawn: &Drawn<'_>, state: &mut State) -> Result
     let mut variant = Variant { equalized: None, observed: seen, found: RefCell::default() };
     let mut recipe = Recipe::plain(Method::Mse);
     better(&recipe, state.measured(recipe.to_string(), || bench.sqnr(&variant, &recipe))?);
-    let known = spread_over(fit.len(), affordable(WORK).max(LEAST_IMAGES));
-    bench.inputs = Some(gather(graph, &fit.at(&known))?);
+    let some = fit.at(&spread_over(fit.len(), affordable(4 * WORK).max(LEAST_IMAGES)));
+    bench.inputs = Some(gather(graph, &some)?);
     for candidate in
         [Recipe { rounding: true, ..recipe.clone() }, Recipe { rounding: true, clipping: true, ..recipe.clone() }]
     {
@@ -193,8 +193,7 @@ pub fn auto(imported: &Imported, drawn: &Drawn<'_>, state: &mut State) -> Result
     for strength in STRENGTHS {
         let candidate = Recipe { equalize: strength, rounding: true, ..recipe.clone() };
         let equalized = equalize(graph, &peaks, strength);
-        let images = fit.at(&spread_over(fit.len(), affordable(4 * WORK).max(LEAST_IMAGES)));
-        let observed = see(state, &equalized.graph, &format!("images, equalized by {strength}"), &images)?;
+        let observed = see(state, &equalized.graph, &format!("images, equalized by {strength}"), &some)?;
         let other = Variant { equalized: Some(equalized), observed, found: RefCell::default() };
         if better(&candidate, state.measured(candidate.to_string(), || bench.sqnr(&other, &candidate))?) {
             (recipe, variant) = (candidate, other);
