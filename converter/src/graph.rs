@@ -242,3 +242,45 @@ impl Graph {
         total
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded;
+
+    #[test]
+    fn projections_are_fused_into_what_adds_them() {
+        let mut graph = embedded::network().expect("the checkpoint ships").graph;
+        let fused = |graph: &Graph| {
+            let name = |i: usize| graph.layers[i].name.clone();
+            let places = graph.fused_into().into_iter().enumerate();
+            places.filter_map(|(i, into)| Some(format!("{} {}", name(i), name(into?)))).collect::<Vec<_>>()
+        };
+        let blocks = ["layer1.0", "layer2.0", "layer3.0"].map(|block| format!("{block}.downsample {block}.conv3"));
+        assert_eq!(fused(&graph), blocks);
+        assert_eq!(graph.observed().len(), graph.layers.len() - blocks.len() - 1);
+
+        let place = |name: &str| graph.layers.iter().position(|layer| layer.name == name).expect("a layer");
+        let [projection, reader] = ["layer1.0.downsample", "layer1.1.conv1"].map(place);
+        let Op::Conv(conv) = graph.layers[projection].op.clone() else { panic!("a convolution") };
+        let padded = Window { padding: [0, 0, 0, 1], ..conv.window };
+        for other in [
+            Conv { relu: true, ..conv.clone() },
+            Conv { groups: 2, ..conv.clone() },
+            Conv { window: padded, ..conv.clone() },
+            Conv { residual: Some(Source::Layer(0)), ..conv.clone() },
+        ] {
+            graph.layers[projection].op = Op::Conv(other);
+            assert_eq!(fused(&graph), blocks[1..]);
+        }
+        graph.layers[projection].op = Op::Conv(conv);
+        assert_eq!(fused(&graph), blocks);
+        for input in [Source::Image, Source::Layer(2)] {
+            graph.layers[projection].input = input;
+            assert_eq!(fused(&graph), blocks[1..]);
+        }
+        graph.layers[projection].input = Source::Layer(0);
+        graph.layers[reader].input = Source::Layer(projection);
+        assert_eq!(fused(&graph), blocks[1..]);
+    }
+}

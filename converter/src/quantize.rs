@@ -221,3 +221,29 @@ impl Known<'_> {
         groups.par_iter().enumerate().map(one).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::template;
+    use crate::models::untrained;
+    use cardinal_format::File;
+
+    /// With the projections inside, and with one that has to be an op.
+    #[test]
+    fn ops_are_the_layers_that_are_not_fused() {
+        let mut graph = template(&"resnext26-8x16d".parse().expect("a member"), [64; 2], 10).expect("it fits");
+        let projection = graph.layers.iter().position(|layer| layer.name == "layer2.0.downsample").expect("a layer");
+        for fused in [4, 3] {
+            let (bytes, _) = untrained(&graph).expect("it fits");
+            let file = File::new_checked(&bytes).expect("a valid file");
+            let names: Vec<&str> = file.ops().map(|(name, _)| name).collect();
+            let layers = graph.layers.iter().zip(graph.fused_into()).filter(|(_, into)| into.is_none());
+            assert_eq!(names, layers.map(|(layer, _)| layer.name.as_str()).collect::<Vec<_>>());
+            assert_eq!((names.len(), file.tensor_count()), (graph.layers.len() - fused, names.len()));
+            if let graph::Op::Conv(conv) = &mut graph.layers[projection].op {
+                conv.relu = true;
+            }
+        }
+    }
+}

@@ -24,7 +24,11 @@ fn convert_inspect_predict_eval() {
     assert_eq!(inspected["provenance"]["source"]["file"], "tiny.pth");
     assert_eq!(inspected["multiply_adds"], report["multiply_adds"]);
     assert_eq!(inspected["layers"][0]["name"], "conv1");
-    assert!(scratch.succeed(&["inspect", "out.cardinal"]).contains("layer1.0.conv2"));
+    let block_end = &inspected["layers"][3];
+    assert_eq!((&block_end["name"], &block_end["adds_shortcut"]), (&"layer1.0.conv3".into(), &true.into()));
+    assert_eq!(block_end["projection"], serde_json::json!({"input": [8, 8, 8], "stride": [1, 1]}));
+    let text = scratch.succeed(&["inspect", "out.cardinal"]);
+    assert!(text.contains("layer1.0.conv2") && text.contains("convolution + projection/2"), "{text}");
 
     let predicted = json(&scratch.succeed(&["predict", "out.cardinal", "images/a/0.png", "--topk", "2", "--json"]));
     let best = &predicted["predictions"][0];
@@ -157,8 +161,12 @@ fn predict_writes_features() {
     let side = sides[0].as_u64().expect("a height");
     assert!(shape.contains(&format!("'shape': (5, 16, {side}, {side})")), "{shape}");
     assert_eq!(bytes as u64, 5 * 16 * side * side * 4);
-    let message = scratch.fail(&["predict", &model, "images", "--features", "stage9", "-o", "nine.npy"]);
-    assert!(message.contains("layer1.0.conv3") && !scratch.path("nine.npy").exists(), "{message}");
+    // A projection is part of the convolution that adds it.
+    for which in ["stage9", "layer1.0.downsample"] {
+        let message = scratch.fail(&["predict", &model, "images", "--features", which, "-o", "none.npy"]);
+        assert!(message.contains(&format!("shows no {which}; its layers are conv1, ")), "{message}");
+        assert!(message.contains("layer1.0.conv3") && !scratch.path("none.npy").exists(), "{message}");
+    }
 }
 
 /// The three ways to run one network give the same documents, and nearly the same numbers.

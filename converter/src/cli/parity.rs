@@ -198,7 +198,8 @@ fn text(findings: &Findings, gates: &[Gate]) -> String {
     if !layers.missing.is_empty() {
         let _ = writeln!(text, "not in the reference: {}", layers.missing.join(", "));
     }
-    let _ = writeln!(text, "\n{} images changed class", changed.len());
+    let images = if changed.len() == 1 { "image" } else { "images" };
+    let _ = writeln!(text, "\n{} {images} changed class", changed.len());
     if !changed.is_empty() {
         let _ = writeln!(text, "{:<24}{:<24}{:<24}image", "label", "float32", "int8");
     }

@@ -87,9 +87,17 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
             };
             let taken = match sums {
                 Some(sums) => {
-                    let added = block.projection.as_ref().map_or([[0; BLOCK]; TILE], |p| p.tile(tile));
-                    for (i, (sums, added)) in sums.iter().zip(&added).enumerate() {
-                        store(args, output, done + i, &block, sums, added);
+                    match &block.projection {
+                        None => {
+                            for (i, sums) in sums.iter().enumerate() {
+                                store(args, output, done + i, &block, sums);
+                            }
+                        }
+                        Some(projection) => {
+                            for (i, (sums, added)) in sums.iter().zip(&projection.tile(tile)).enumerate() {
+                                store_sum(args, output, done + i, [&block.params, &projection.params], number, [sums, added]);
+                            }
+                        }
                     }
                     TILE
                 }
@@ -101,8 +109,12 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
                         Some(8) => square_one::<8>(&plan, at, number, weights, bias),
                         _ => narrow_one(&plan, at, &first_input, weights, bias),
                     };
-                    let added = block.projection.as_ref().map_or([0; BLOCK], |p| p.one((y, x)));
-                    store(args, output, done, &block, &sums, &added);
+                    match &block.projection {
+                        None => store(args, output, done, &block, &sums),
+                        Some(projection) => {
+                            store_sum(args, output, done, [&block.params, &projection.params], number, [&sums, &projection.one((y, x))]);
+                        }
+                    }
                     1
                 }
             };
@@ -117,7 +129,7 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
 
 /// Requantizes sixteen accumulators and writes those that are output channels. `added` are the projection's.
 #[inline(always)]
-fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: &Block<'_>, acc: &Sums, added: &Sums) {
+fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: &Block<'_>, acc: &Sums) {
     let channels = args.layout.channels_out();
     let first = position * channels + block.number * BLOCK;
     let len = BLOCK.min(channels - block.number * BLOCK);
@@ -141,12 +153,20 @@ fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: &Block<
                 *to = y.code_with_residual(acc, m, i32::from(*to) - i32::from(zero_point), multiplier);
             }
         }
-        ResidualArgs::Projection(_) => {
-            let Some(projection) = &block.projection else { return };
-            let added = added.iter().zip(&projection.params.multiplier);
-            for ((to, (&acc, &m)), (&acc_p, &m_p)) in to.iter_mut().zip(lanes).zip(added) {
-                *to = y.code_with_residual(acc, m, acc_p, m_p);
-            }
-        }
+        ResidualArgs::Projection(_) => {}
+    }
+}
+
+#[inline(always)]
+fn store_sum(args: &ConvArgs<'_>, output: &mut [i8], position: usize, params: [&ChannelBlock; 2], block: usize, [acc, added]: [&Sums; 2]) {
+    let channels = args.layout.channels_out();
+    let first = position * channels + block * BLOCK;
+    let len = BLOCK.min(channels - block * BLOCK);
+    let Some(to) = output.get_mut(first..first + len) else { return };
+    let lanes = acc.iter().zip(&params[0].multiplier);
+    let y = args.requantize;
+    let added = added.iter().zip(&params[1].multiplier);
+    for ((to, (&acc, &m)), (&acc_p, &m_p)) in to.iter_mut().zip(lanes).zip(added) {
+        *to = y.code_with_residual(acc, m, acc_p, m_p);
     }
 }
