@@ -228,18 +228,21 @@ impl Graph {
 
     /// Multiply-adds of one image, and parameters with batch norm folded.
     pub fn cost(&self) -> (u64, u64) {
+        self.costs().into_iter().fold((0, 0), |total, layer| (total.0 + layer.0, total.1 + layer.1))
+    }
+
+    /// The same for each layer; empty if the layers do not fit each other.
+    pub fn costs(&self) -> Vec<(u64, u64)> {
         let shapes = self.shapes().unwrap_or_default();
-        let mut total = (0, 0);
-        for (layer, shape) in self.layers.iter().zip(shapes) {
+        let one = |(layer, shape): (&Layer, Shape)| {
             let (weights, bias) = match &layer.op {
                 Op::Conv(conv) => (conv.weights.len() as u64, conv.bias.len() as u64),
                 Op::Linear(linear) => (linear.weights.len() as u64, linear.bias.len() as u64),
                 Op::MaxPool(_) | Op::GlobalAvgPool => (0, 0),
             };
-            total.0 += weights * u64::from(shape.height) * u64::from(shape.width);
-            total.1 += weights + bias;
-        }
-        total
+            (weights * u64::from(shape.height) * u64::from(shape.width), weights + bias)
+        };
+        self.layers.iter().zip(shapes).map(one).collect()
     }
 }
 

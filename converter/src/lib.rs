@@ -9,7 +9,8 @@
 //! 5. [`convert`]: all of it, to the bytes of a `.cardinal` file.
 //!
 //! [`engine`] runs the result in the int8 kernels or in tract, and the checkpoint in tract; [`evaluate`] does so over a
-//! labelled folder, [`parity`] beside the float network; [`images`] reads those.
+//! labelled folder, [`parity`] beside the float network; [`images`] reads those. [`report`] makes pages of what was
+//! found.
 
 #![forbid(unsafe_code)]
 
@@ -38,5 +39,7 @@ pub mod plan;
 pub mod progress;
 pub mod qdq;
 pub mod quantize;
+pub mod report;
+pub mod units;
 
 pub use error::Error;

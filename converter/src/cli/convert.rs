@@ -9,7 +9,7 @@ use cardinal_converter::auto::Trial;
 use cardinal_converter::calibrate::{Options, Recipe, State};
 use cardinal_converter::convert::{Report, convert_resuming, identity};
 use cardinal_converter::images::Dataset;
-use cardinal_converter::{Error, import, output};
+use cardinal_converter::{Error, import, output, report};
 use serde::Serialize;
 
 use super::settings::SettingsArgs;
@@ -55,6 +55,9 @@ pub(super) struct Args {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    /// Write a page too (HTML, one file): sizes, every layer's error, activations, weights, memory and time as charts
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -75,6 +78,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         && a == b
     {
         return Err(Error::Usage(format!("{} is the checkpoint itself: choose another --output", output.display())));
+    }
+    if let Some(report) = &args.report {
+        let others = [Some(&args.checkpoint), Some(&output), args.resume.as_ref()];
+        output::check(&[report], &others.into_iter().flatten().map(PathBuf::as_path).collect::<Vec<_>>())?;
     }
     let imported = import::read(&args.checkpoint, &args.settings.settings()?)?;
     eprintln!("{}: {}", args.checkpoint.display(), imported.summary);
@@ -101,6 +108,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         eprintln!("warning: {sign}");
     }
     output::write(&output, &converted.bytes)?;
+    if let Some(path) = &args.report {
+        output::write(path, report::conversion(&imported, &images, &converted, &output)?.as_bytes())?;
+    }
     if args.json {
         print_json("cardinal.convert/1", &Document { output: &output, report: &converted.report })?;
     } else {

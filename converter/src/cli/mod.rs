@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cardinal_converter::Error;
+use cardinal_converter::units::{bytes, percent};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -107,18 +108,4 @@ fn print_json(schema: &str, value: &impl Serialize) -> Result<(), Error> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(Error::io(path))
-}
-
-/// 1234567 → "1.23 MB".
-fn bytes(n: u64) -> String {
-    match n {
-        0..1_000 => format!("{n} B"),
-        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        _ => format!("{:.2} MB", n as f64 / 1e6),
-    }
-}
-
-/// 0.9311 → "93.11 %".
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }

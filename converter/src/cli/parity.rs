@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use cardinal_converter::engine::{ModelFile, Network};
 use cardinal_converter::import::{self, Settings};
 use cardinal_converter::parity::{Findings, Gate, Gates, Opinion, Parity, Recording, Reference, is_recording, junit};
+use cardinal_converter::report::{self, Compared};
 use cardinal_converter::{Error, output};
 use serde::Serialize;
 
@@ -48,6 +49,9 @@ pub(super) struct Args {
     /// Write JUnit XML too, for CI systems
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write a page too (HTML, one file): the numbers as charts, and pictures of the images that changed class
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     gates: GateArgs,
     #[command(flatten)]
@@ -91,11 +95,8 @@ struct ReferenceFile<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
-    if let Some(path) = &args.junit {
-        // Not after an hour's work.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::metadata(folder).map_err(Error::io(folder))?;
-    }
+    let outputs: Vec<&Path> = args.junit.iter().chain(&args.report).map(PathBuf::as_path).collect();
+    output::check(&outputs, &[&args.model, &args.reference])?;
     let file = ModelFile::open(&args.model, &Settings::default())?;
     let ModelFile::Cardinal(..) = file else {
         return Err(Error::Usage(format!(
@@ -118,13 +119,26 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let gates = Gates { max_drop, min_agreement, min_sqnr }.check(&findings);
     let passed = gates.iter().all(|gate| gate.passed);
     let text = text(&findings, &gates);
+    let kind = match reference {
+        Reference::Network(_) => "checkpoint",
+        Reference::Recording(_) => "recording",
+    };
+    let (model, model_sha256) = (args.model.as_path(), file.sha256());
+    let page = match &args.report {
+        Some(path) => {
+            let compared = Compared {
+                model,
+                model_sha256: &model_sha256,
+                reference: &args.reference,
+                reference_kind: kind,
+                reference_sha256: &sha256,
+            };
+            Some((path, report::parity(&parity, &findings, &gates, &compared)?))
+        }
+        None => None,
+    };
     if args.json {
-        let kind = match reference {
-            Reference::Network(_) => "checkpoint",
-            Reference::Recording(_) => "recording",
-        };
         let reference = ReferenceFile { file: &args.reference, kind, sha256 };
-        let (model, model_sha256) = (args.model.as_path(), file.sha256());
         let document = Document { model, model_sha256, reference, findings: &findings, gates: &gates, passed };
         print_json("cardinal.parity/1", &document)?;
     } else {
@@ -132,6 +146,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     }
     if let Some(path) = &args.junit {
         output::write(path, junit(&findings, &gates, &text).as_bytes())?;
+    }
+    if let Some((path, page)) = page {
+        output::write(path, page.as_bytes())?;
     }
     for gate in gates.iter().filter(|gate| !gate.passed) {
         eprintln!("error: {}", gate.sentence());

@@ -15,12 +15,16 @@ use crate::{Error, progress};
 type Distance = (String, Option<Sqnr>);
 
 impl Parity<'_> {
-    /// Compares the layers by name, summed over images in their order.
+    /// Compares the layers on images that are spread over the classes, or those that were recorded.
     pub(super) fn layers(&self) -> Result<Layers, Error> {
-        let indices = match self.reference {
-            Reference::Network(_) => spread(self.images.labels(), self.layer_images, 0),
-            Reference::Recording(recording) => recording.sampled.clone(),
-        };
+        match self.reference {
+            Reference::Network(_) => self.layers_on(&spread(self.images.labels(), self.layer_images, 0)),
+            Reference::Recording(recording) => self.layers_on(&recording.sampled),
+        }
+    }
+
+    /// Compares the layers by name, summed over these images in their order; of a recording, all that have layers.
+    pub(crate) fn layers_on(&self, indices: &[usize]) -> Result<Layers, Error> {
         let bar = progress::bar(indices.len(), "layers");
         let start = || {
             let float = match self.reference {
