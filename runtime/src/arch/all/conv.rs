@@ -13,13 +13,6 @@ use crate::kernels::{ConvArgs, ProjectionArgs, ResidualArgs};
 /// Row and column of an output position.
 type Output = (usize, usize);
 
-/// Sixteen output channels.
-struct Block<'a> {
-    number: usize,
-    params: ChannelBlock,
-    projection: Option<Projection<'a>>,
-}
-
 /// A projection shortcut of sixteen output channels.
 struct Projection<'a> {
     plan: &'a Plan<'a>,
@@ -48,6 +41,25 @@ impl<'a> Projection<'a> {
     fn one(&self, (y, x): Output) -> Sums {
         dense_one(self.plan, self.plan.position(y, x), 0, self.weights, &self.params.bias)
     }
+
+    /// As [`store`], with `acc_p` added.
+    #[inline(always)]
+    fn store(
+        &self,
+        args: &ConvArgs<'_>,
+        output: &mut [i8],
+        position: usize,
+        block: usize,
+        [acc, acc_p]: [&Sums; 2],
+        p: &ChannelBlock,
+    ) {
+        let Some((_, to)) = codes(args, output, position, block) else { return };
+        let lanes = acc.iter().zip(&p.multiplier);
+        let added = acc_p.iter().zip(&self.params.multiplier);
+        for ((to, (&acc, &m)), (&acc_p, &m_p)) in to.iter_mut().zip(lanes).zip(added) {
+            *to = args.requantize.code_with_residual(acc, m, acc_p, m_p);
+        }
+    }
 }
 
 /// Equations (3), (5), (6) and (6b) of the quantization page.
@@ -66,12 +78,11 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
     let positions = args.output_shape.height as usize * out_width;
     let (params, _) = args.channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
     let blocks = args.weights.chunks_exact(args.layout.block_bytes().max(1));
-    for (number, (weights, params)) in blocks.zip(params).enumerate() {
-        let projection = projection.as_ref().and_then(|(args, plan)| Projection::of_block(args, plan, number));
-        let block = Block { number, params: ChannelBlock::read(params), projection };
-        let bias = &block.params.bias;
+    for (block, (weights, params)) in blocks.zip(params).enumerate() {
+        let params = ChannelBlock::read(params);
+        let projection = projection.as_ref().and_then(|(args, plan)| Projection::of_block(args, plan, block));
         let first_input: [usize; BLOCK] =
-            core::array::from_fn(|i| args.layout.first_input((number * BLOCK + i).min(channels - 1)));
+            core::array::from_fn(|i| args.layout.first_input((block * BLOCK + i).min(channels - 1)));
         // All sixteen outputs read the same inputs.
         let dense = first_input.iter().all(|&c| c == first_input[0]);
         let (mut x, mut y, mut done) = (0, 0, 0);
@@ -81,21 +92,22 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
                 (y + usize::from(past), if past { (x + i) % out_width } else { x + i })
             });
             let sums = if dense && done + TILE <= positions && x + TILE <= 2 * out_width {
-                dense_tile(&plan, tile.map(|(y, x)| plan.position(y, x)), first_input[0], weights, bias)
+                dense_tile(&plan, tile.map(|(y, x)| plan.position(y, x)), first_input[0], weights, &params.bias)
             } else {
                 None
             };
             let taken = match sums {
                 Some(sums) => {
-                    match &block.projection {
+                    match &projection {
                         None => {
                             for (i, sums) in sums.iter().enumerate() {
-                                store(args, output, done + i, &block, sums);
+                                store(args, output, done + i, block, sums, &params);
                             }
                         }
                         Some(projection) => {
-                            for (i, (sums, added)) in sums.iter().zip(&projection.tile(tile)).enumerate() {
-                                store_sum(args, output, done + i, [&block.params, &projection.params], number, [sums, added]);
+                            let added = projection.tile(tile);
+                            for (i, (sums, added)) in sums.iter().zip(&added).enumerate() {
+                                projection.store(args, output, done + i, block, [sums, added], &params);
                             }
                         }
                     }
@@ -104,15 +116,15 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
                 None => {
                     let at = plan.position(y, x);
                     let sums = match width {
-                        _ if dense => dense_one(&plan, at, first_input[0], weights, bias),
-                        Some(4) => square_one::<4>(&plan, at, number, weights, bias),
-                        Some(8) => square_one::<8>(&plan, at, number, weights, bias),
-                        _ => narrow_one(&plan, at, &first_input, weights, bias),
+                        _ if dense => dense_one(&plan, at, first_input[0], weights, &params.bias),
+                        Some(4) => square_one::<4>(&plan, at, block, weights, &params.bias),
+                        Some(8) => square_one::<8>(&plan, at, block, weights, &params.bias),
+                        _ => narrow_one(&plan, at, &first_input, weights, &params.bias),
                     };
-                    match &block.projection {
-                        None => store(args, output, done, &block, &sums),
+                    match &projection {
+                        None => store(args, output, done, block, &sums, &params),
                         Some(projection) => {
-                            store_sum(args, output, done, [&block.params, &projection.params], number, [&sums, &projection.one((y, x))]);
+                            projection.store(args, output, done, block, [&sums, &projection.one((y, x))], &params);
                         }
                     }
                     1
@@ -127,23 +139,35 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
     }
 }
 
-/// Requantizes sixteen accumulators and writes those that are output channels. `added` are the projection's.
+/// The codes of a block's channels at one position, without those that are no output channels, and where they begin.
 #[inline(always)]
-fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: &Block<'_>, acc: &Sums) {
+fn codes<'o>(
+    args: &ConvArgs<'_>,
+    output: &'o mut [i8],
+    position: usize,
+    block: usize,
+) -> Option<(usize, &'o mut [i8])> {
     let channels = args.layout.channels_out();
-    let first = position * channels + block.number * BLOCK;
-    let len = BLOCK.min(channels - block.number * BLOCK);
-    let Some(to) = output.get_mut(first..first + len) else { return };
-    let lanes = acc.iter().zip(&block.params.multiplier);
+    let first = position * channels + block * BLOCK;
+    let len = BLOCK.min(channels - block * BLOCK);
+    Some((first, output.get_mut(first..first + len)?))
+}
+
+/// Requantizes sixteen accumulators and writes those that are output channels.
+#[inline(always)]
+fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: usize, acc: &Sums, p: &ChannelBlock) {
+    let Some((first, to)) = codes(args, output, position, block) else { return };
+    let lanes = acc.iter().zip(&p.multiplier);
     let y = args.requantize;
     match args.residual {
-        ResidualArgs::None => {
+        // A projection is added by its own `store`.
+        ResidualArgs::None | ResidualArgs::Projection(_) => {
             for (to, (&acc, &m)) in to.iter_mut().zip(lanes) {
                 *to = y.code(acc, m);
             }
         }
         ResidualArgs::Separate { codes, zero_point, multiplier } => {
-            let codes = codes.get(first..first + len).unwrap_or_default();
+            let codes = codes.get(first..first + to.len()).unwrap_or_default();
             for ((to, (&acc, &m)), &r) in to.iter_mut().zip(lanes).zip(codes) {
                 *to = y.code_with_residual(acc, m, i32::from(r) - i32::from(zero_point), multiplier);
             }
@@ -153,20 +177,5 @@ fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: &Block<
                 *to = y.code_with_residual(acc, m, i32::from(*to) - i32::from(zero_point), multiplier);
             }
         }
-        ResidualArgs::Projection(_) => {}
-    }
-}
-
-#[inline(always)]
-fn store_sum(args: &ConvArgs<'_>, output: &mut [i8], position: usize, params: [&ChannelBlock; 2], block: usize, [acc, added]: [&Sums; 2]) {
-    let channels = args.layout.channels_out();
-    let first = position * channels + block * BLOCK;
-    let len = BLOCK.min(channels - block * BLOCK);
-    let Some(to) = output.get_mut(first..first + len) else { return };
-    let lanes = acc.iter().zip(&params[0].multiplier);
-    let y = args.requantize;
-    let added = added.iter().zip(&params[1].multiplier);
-    for ((to, (&acc, &m)), (&acc_p, &m_p)) in to.iter_mut().zip(lanes).zip(added) {
-        *to = y.code_with_residual(acc, m, acc_p, m_p);
     }
 }
