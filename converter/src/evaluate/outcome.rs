@@ -12,24 +12,41 @@ pub struct Comparison {
     images: usize,
     agreeing: usize,
     sqnr: Sqnr,
+    /// Sum of the images' own ratios, decibels.
+    decibels: f64,
 }
 
 impl Comparison {
     /// Adds an image: both networks' logits.
     pub fn add(&mut self, float: &[f32], int8: &[f32]) {
         self.count(ranking(float).first() == ranking(int8).first());
-        self.sqnr.observe(float, int8);
+        let mut image = Sqnr::default();
+        image.observe(float, int8);
+        self.add_sqnr(&image);
     }
 
     /// Adds an image by what is known of it.
     fn add_outcome(&mut self, float: &Beside, int8: &Guess) {
         self.count(float.guess.best == int8.best);
-        self.sqnr.merge(&Sqnr { signal: float.signal, noise: float.noise });
+        self.add_sqnr(&Sqnr { signal: float.signal, noise: float.noise });
+    }
+
+    fn add_sqnr(&mut self, image: &Sqnr) {
+        /// What an image without noise counts.
+        const MOST: f64 = 100.0;
+        self.sqnr.merge(image);
+        self.decibels += image.db().clamp(-MOST, MOST);
     }
 
     fn count(&mut self, agrees: bool) {
         self.images += 1;
         self.agreeing += usize::from(agrees);
+    }
+
+    /// Mean over the images of each one's ratio, dB: hardly moved by a few images with large errors, as
+    /// [`sqnr_db`](Self::sqnr_db) is.
+    pub fn mean_sqnr_db(&self) -> f64 {
+        self.decibels / self.images.max(1) as f64
     }
 
     /// Share of images with the same best class.

@@ -20,8 +20,12 @@ fn class(class: usize, label: Option<&str>) -> String {
     label.map_or_else(|| class.to_string(), |label| short(label).into_owned())
 }
 
-fn opinion(opinion: &Opinion) -> Markup {
-    html! { (class(opinion.class, opinion.label.as_deref())) " " span.aside { (format!("{:.3}", opinion.score)) } }
+/// What a network says of an image of class `label`, with its score.
+fn opinion(opinion: &Opinion, label: usize) -> Markup {
+    html! {
+        (class(opinion.class, opinion.label.as_deref())) " " span.aside { (format!("{:.3}", opinion.score)) }
+        @if opinion.class == label { span.good { " ✓" } }
+    }
 }
 
 /// The image as the network sees it; none if it cannot be shown.
@@ -76,8 +80,8 @@ pub(super) fn changed(parity: &Parity<'_>, findings: &Findings) -> Result<Markup
     let row = |image: &Changed| {
         html! {
             td { (class(image.class, image.label.as_deref())) }
-            td { (opinion(&image.float)) }
-            td { (opinion(&image.int8)) }
+            td { (opinion(&image.float, image.class)) }
+            td { (opinion(&image.int8, image.class)) }
             td { (code(&image.image)) }
         }
     };
@@ -99,8 +103,8 @@ pub(super) fn changed(parity: &Parity<'_>, findings: &Findings) -> Result<Markup
                         (picture.show(&format!("An image labelled {label}")))
                         dl {
                             div { dt { "label" } dd { (label) } }
-                            div { dt { "float32" } dd { (opinion(&image.float)) } }
-                            div { dt { "int8" } dd { (opinion(&image.int8)) } }
+                            div { dt { "float32" } dd { (opinion(&image.float, image.class)) } }
+                            div { dt { "int8" } dd { (opinion(&image.int8, image.class)) } }
                         }
                         p.aside { (short(&image.image)) }
                     }
@@ -109,7 +113,9 @@ pub(super) fn changed(parity: &Parity<'_>, findings: &Findings) -> Result<Markup
         }
         @if !rest.is_empty() {
             details open=[shown.is_empty().then_some("open")] {
-                summary { (count(rest.len() as u64)) @if shown.is_empty() { " images" } @else { " more images" } }
+                @let [more, images] = [(!shown.is_empty(), " more"), (rest.len() != 1, "s")]
+                    .map(|(holds, word)| if holds { word } else { "" });
+                summary { (count(rest.len() as u64)) (more) " image" (images) }
                 div.scroll {
                     table.words {
                         (head(&["label", "float32", "int8", "image"]))

@@ -121,7 +121,7 @@ pub(super) fn memory(file: &File<'_>) -> Markup {
                 (stages(&names))
             }
             figcaption {
-                (key(&[("main", "a tensor"), ("kept", "one that is kept for a shortcut"), ("limit", "the arena's end")]))
+                (key(&[("main", "a tensor"), ("kept", "one kept for a shortcut"), ("limit", "the arena's end")]))
             }
         }
         details {

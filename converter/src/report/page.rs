@@ -93,7 +93,11 @@ pub(super) fn code(name: &str) -> Markup {
 /// The head of a table.
 pub(super) fn head(columns: &[&str]) -> Markup {
     html! {
-        thead { tr { @for name in columns { @if name.is_empty() { td {} } @else { th scope="col" { (short(name)) } } } } }
+        thead {
+            tr {
+                @for name in columns { @if name.is_empty() { td {} } @else { th scope="col" { (short(name)) } } }
+            }
+        }
     }
 }
 

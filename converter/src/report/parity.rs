@@ -124,14 +124,14 @@ fn verdict(gates: &[Gate]) -> Markup {
         } @else {
             div.scroll {
                 table.numbers.gates {
-                    (head(&["limit", "set to", "measured", "verdict"]))
+                    (head(&["limit", "verdict", "set to", "measured"]))
                     tbody {
                         @for gate in gates {
                             tr {
                                 th scope="row" { code { "--" (gate.name) } }
+                                td { @if gate.passed { span.good { "✓ kept" } } @else { span.bad { "✗ crossed" } } }
                                 td.number { (gate.limit) " " (gate.unit) }
                                 td.number { (measured(gate)) }
-                                td { @if gate.passed { span.good { "✓ kept" } } @else { span.bad { "✗ crossed" } } }
                             }
                         }
                     }

@@ -32,9 +32,10 @@ fn common() -> Vec<(&'static str, Markup)> {
         (
             "SQNR",
             html! {
-                "Signal-to-quantization-noise ratio, 10 log₁₀ (Σ float² / Σ (int8 − float)²), in decibels. 20\u{a0}dB is an \
-                 error of a tenth of the signal, 40\u{a0}dB of a hundredth; 6\u{a0}dB more halve it. One more bit gives about \
-                 6\u{a0}dB. Widrow and Kollár, " cite { "Quantization Noise" } ", Cambridge 2008."
+                "Signal-to-quantization-noise ratio, 10 log₁₀ (Σ float² / Σ (int8 − float)²), in decibels. \
+                 20\u{a0}dB is an error of a tenth of the signal, 40\u{a0}dB of a hundredth; 6\u{a0}dB more halve it. \
+                 One more bit gives about 6\u{a0}dB. Widrow and Kollár, " cite { "Quantization Noise" } ", Cambridge \
+                 2008."
             },
         ),
     ]
@@ -115,8 +116,8 @@ pub(super) fn parity() -> Markup {
         (
             "score",
             html! {
-                "Softmax of the logits, from 0 to 1. A change between near-equal scores is harmless; a sure one is worth \
-                 a look."
+                "Softmax of the logits, from 0 to 1. A change between near-equal scores is harmless; a sure one is \
+                 worth a look."
             },
         ),
     ]);
