@@ -47,9 +47,9 @@ enum Shortcut {
 
 impl Shortcut {
     fn view(&self) -> Residual<'_> {
-        match self {
-            &Shortcut::Identity { tensor, multiplier } => Residual::Identity { tensor, multiplier },
-            &Shortcut::Projection { input, stride, packed: Packed { ref weights, ref channels, .. } } => {
+        match *self {
+            Shortcut::Identity { tensor, multiplier } => Residual::Identity { tensor, multiplier },
+            Shortcut::Projection { input, stride, packed: Packed { ref weights, ref channels, .. } } => {
                 Residual::Projection(Projection { input, stride, weights, channels })
             }
         }
