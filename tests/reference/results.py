@@ -146,7 +146,8 @@ def render() -> str:
         "Float32 is PyTorch's, int8 is `cardinal eval` of what `cardinal convert` made with its defaults: `--method "
         "auto` and 512 calibration images, of small networks 2,048, of `fmnist` the 256 that come with Cardinal. No "
         "epoch was chosen by its test accuracy: the last one's averaged weights are measured. `fmnist` is measured on "
-        "the 2,000 test images that come with Cardinal; its float top-1 on all 10,000 is in the table of trainings.\n\n",
+        "the 2,000 test images that come with Cardinal; its float top-1 on all 10,000 is in the table of trainings."
+        "\n\n",
         table(["network", "test images", "float32 top-1", "int8 top-1", "points", "agreement", "logit SQNR"], accuracy),
         "\nFor orientation: MLPerf Tiny's ResNet-8 for CIFAR-10 has 78 K parameters and 12.5 M multiply-adds, its "
         "benchmark asks for 85 % (Banbury et al. 2021, MLPerf Tiny Benchmark); the float network published there "

@@ -19,7 +19,7 @@ use crate::graph::Graph;
 use crate::import::sha256;
 
 /// How to calibrate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// Images to draw, spread over the classes; by default [`Options::images_for`].
     pub images: Option<usize>,
@@ -27,12 +27,6 @@ pub struct Options {
     pub seed: u64,
     /// What to do; `None` for what measurably helps: [`auto`](crate::auto).
     pub recipe: Option<Recipe>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { images: None, seed: 0, recipe: None }
-    }
 }
 
 impl Options {
