@@ -1,4 +1,4 @@
-//! Pages to keep: what a conversion cost ([`conversion`]), and how int8 compares with float ([`parity`]).
+//! Pages to keep: what a conversion cost ([`conversion()`]), and how int8 compares with float ([`parity()`]).
 //!
 //! Each is one HTML file that needs nothing else: charts are inline SVG, pictures `data:` addresses, and there is no
 //! script. It is below 2 MB for every published network, follows the reader's choice of light and dark, and fits phones
