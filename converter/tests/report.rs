@@ -239,7 +239,7 @@ fn a_crossed_gate_is_on_the_page() {
     scratch.cardinal(&[&PARITY[..], &gate].concat()).assert().code(1);
     let page = read(&scratch, "crossed.html");
     check(&page);
-    for words in ["✗ Crossed", "✗ crossed", "✓ kept", "90 dB", "--min-sqnr"] {
+    for words in ["✗ Crossed", "✗ crossed", "✓ kept", "--min-sqnr 90"] {
         assert!(page.contains(words), "{words}");
     }
 }

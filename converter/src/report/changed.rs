@@ -24,7 +24,7 @@ fn class(class: usize, label: Option<&str>) -> String {
 fn opinion(opinion: &Opinion, label: usize) -> Markup {
     html! {
         (class(opinion.class, opinion.label.as_deref())) " " span.aside { (format!("{:.3}", opinion.score)) }
-        @if opinion.class == label { span.good { " ✓" } }
+        @if opinion.class == label { span.good { "\u{a0}✓" } }
     }
 }
 

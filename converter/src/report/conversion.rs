@@ -115,7 +115,7 @@ fn summary(imported: &Imported, converted: &Converted, output: &Path) -> Markup 
             ("checkpoint", code(&imported.source.file)),
             ("its SHA-256", html! { code { (imported.source.sha256) } }),
         ]))
-        @for sign in &report.signs { p.sign { strong { "Look at the calibration images: " } (sign) } }
+        @for sign in &report.signs { p.sign { strong { "Look at the calibration images: " } (sign) "." } }
         p.note {
             "Agreement and SQNR are of the images that the network was calibrated with, and flatter it a little. What \
              it does on others, " code { "cardinal parity --report" } " tells."
@@ -153,8 +153,8 @@ fn tried(report: &Report) -> Markup {
             }
         } @else {
             p.note {
-                "SQNR of the logits on calibration images that the ranges were not chosen on, in the order of trying. \
-                 What gains less than a tenth of a decibel is left out."
+                "SQNR of the logits, the mean over calibration images that the ranges were not chosen on, in the order of \
+                 trying. What gains less than a tenth of a decibel is left out."
             }
             (trials(&report.trials))
         }

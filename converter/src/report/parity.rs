@@ -124,13 +124,12 @@ fn verdict(gates: &[Gate]) -> Markup {
         } @else {
             div.scroll {
                 table.numbers.gates {
-                    (head(&["limit", "verdict", "set to", "measured"]))
+                    (head(&["limit", "verdict", "measured"]))
                     tbody {
                         @for gate in gates {
                             tr {
-                                th scope="row" { code { "--" (gate.name) } }
+                                th scope="row" { code { "--" (gate.name) " " (gate.limit) } }
                                 td { @if gate.passed { span.good { "✓ kept" } } @else { span.bad { "✗ crossed" } } }
-                                td.number { (gate.limit) " " (gate.unit) }
                                 td.number { (measured(gate)) }
                             }
                         }
