@@ -3,7 +3,6 @@
 import argparse
 import datetime
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,19 +19,8 @@ from peers_table import FLOAT, OURS
 
 HERE = Path(__file__).resolve().parent
 GB = 1e9
-
-
-def own_methods(text: str) -> list[str]:
-    """The values of --method, of what `cardinal convert --help` says."""
-    option = re.search(r"--method <(.+?)>(.*?)(?=^ *(?:-\w, )?--|\Z)", text, re.MULTILINE | re.DOTALL)
-    if not option:
-        raise SystemExit("cardinal convert --help does not tell of --method")
-    placeholder, about = option.groups()
-    if "|" in placeholder:
-        return placeholder.split("|")
-    if listed := re.search(r"\[possible values: (.+?)\]", about, re.DOTALL):
-        return re.split(r",\s*", listed[1])
-    return re.findall(r"^ *- ([\w-]+)", about, re.MULTILINE)
+# Of `cardinal convert --method`: auto, and each way to choose ranges.
+OWN_METHODS = ["auto", "min-max", "moving-average", "percentile", "entropy", "mse", "sensitivity"]
 
 
 def said(binary: Path, *arguments: str) -> str:
@@ -48,10 +36,10 @@ def versions(binary: Path) -> dict[str, str]:
     }
 
 
-def order(binary: Path) -> dict[str, list[str]]:
+def order() -> dict[str, list[str]]:
     """The methods of each tool, as their rows follow each other."""
     others = {tool: [FLOAT, *methods] for tool, methods in quantizers.METHODS.items()}
-    return {OURS: own_methods(said(binary, "convert", "--help")), **others}
+    return {OURS: OWN_METHODS, **others}
 
 
 def within_limits(args: argparse.Namespace, work: Path) -> Cardinal:
@@ -90,5 +78,5 @@ def renew(kind: str, args: argparse.Namespace, row: dict, measure: Callable[[], 
         "date": datetime.date.today().isoformat(),
     }  # fmt: skip
     print(json.dumps(row), file=sys.stderr)
-    peers_table.renew(kind, [row], order(args.cardinal))
+    peers_table.renew(kind, [row], order())
     return row

@@ -62,7 +62,7 @@ def chosen(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """(tool, method) of the rows to measure."""
     if args.methods and not args.only:
         raise SystemExit("--methods: say whose with --only")
-    for tool, methods in measuring.order(args.cardinal).items():
+    for tool, methods in measuring.order().items():
         if args.only in (None, tool):
             # The network that is not quantized needs one row.
             yield from ((tool, method) for method in args.methods or methods if (tool, method) != ("openvino", FLOAT))

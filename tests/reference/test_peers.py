@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 import checkpoint
-import measuring
 import paired
 import peers_table
 import quantizers
@@ -125,18 +124,6 @@ def test_another_checkpoint_is_adopted(tmp_path):
     assert path.with_suffix(".toml").exists()
     image = torch.rand(1, 3, 32, 32)
     assert torch.equal(model(image), network(image))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "  --seed <N>\n  Seed\n\n  --method <auto|mse|min-max>\n    How, see --calib\n\n  --arch <NAME>\n",
-        "  --method <METHOD>\n    How [default: auto] [possible values: auto, mse,\n    min-max]\n\n  --arch <NAME>\n",
-        "  -m, --method <METHOD>\n    How\n\n  Possible values:\n  - auto: tries\n  - mse:  error\n  - min-max: all\n",
-    ],
-)
-def test_methods_that_the_help_lists(text):
-    assert measuring.own_methods(text) == ["auto", "mse", "min-max"]
 
 
 def test_programs_are_cut_at_their_limits(tmp_path):
