@@ -10,8 +10,7 @@ use cardinal_calib::Method;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::calibrate::sensitivity::sensitivities;
-use crate::calibrate::{Drawn, Observed, Recipe, State, Wanted, observe, thresholds};
+use crate::calibrate::{Drawn, Observed, Recipe, State, thresholds};
 use crate::convert::{compare, encode};
 use crate::equalize::{Equalized, equalize};
 use crate::evaluate::Comparison;
@@ -144,19 +143,12 @@ pub fn auto(imported: &Imported, drawn: &Drawn<'_>, state: &mut State) -> Result
     let (held, fit): (Vec<usize>, Vec<usize>) = (0..drawn.len()).partition(held);
     let order = [&fit[..], &held[..]].concat();
     let fit = drawn.at(&fit);
-    let see = |state: &mut State, graph: &Graph, name: &str, images: &Drawn<'_>| {
-        let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
-        let sensitivities = sensitivities(graph, &shapes);
-        let wanted = Wanted { peaks: true, sensitivities: Some(&sensitivities) };
-        let so_far = state.observed(name);
-        observe(graph, images, wanted, so_far, |observed| state.keep(name, observed))
-    };
-    let seen = see(state, graph, "images", &fit)?;
+    let seen = state.observe("images", graph, &fit, true)?;
     let (seen, all, measured) = if held.is_empty() {
         (seen.clone(), seen, fit.clone())
     } else {
         let held = drawn.at(&held);
-        let of_held = see(state, graph, "held out", &held)?;
+        let of_held = state.observe("held out", graph, &held, true)?;
         let mut all = seen.clone();
         all.merge(&of_held);
         (Observed { logits: of_held.logits, ..seen }, all, held)
@@ -194,7 +186,7 @@ pub fn auto(imported: &Imported, drawn: &Drawn<'_>, state: &mut State) -> Result
     for strength in STRENGTHS {
         let candidate = Recipe { equalize: strength, rounding: true, ..recipe.clone() };
         let equalized = equalize(graph, &peaks, strength);
-        let observed = see(state, &equalized.graph, &format!("images, equalized by {strength}"), &some)?;
+        let observed = state.observe(&format!("images, equalized by {strength}"), &equalized.graph, &some, true)?;
         let other = Variant { equalized: Some(equalized), observed, found: RefCell::default() };
         if better(&candidate, state.measured(candidate.to_string(), || bench.sqnr(&other, &candidate))?) {
             (recipe, variant) = (candidate, other);

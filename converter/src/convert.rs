@@ -8,10 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::auto::{BEYOND, CostlyLayer, Found, Trial, auto};
-use crate::calibrate::sensitivity::sensitivities;
-use crate::calibrate::{
-    Calibration, DIGEST_LEN, Drawn, Observed, Options, Recipe, State, Wanted, observe, signs, thresholds,
-};
+use crate::calibrate::{Calibration, DIGEST_LEN, Drawn, Observed, Options, Recipe, State, signs, thresholds};
 use crate::equalize::{ChannelFactors, Equalized, equalize};
 use crate::evaluate::Comparison;
 use crate::graph::Graph;
@@ -207,20 +204,13 @@ struct Prepared {
 /// Follows the recipe that was given, or finds one.
 fn prepare(imported: &Imported, drawn: &Drawn<'_>, options: &Options, state: &mut State) -> Result<Prepared, Error> {
     let graph = &imported.graph;
-    let see = |state: &mut State, graph: &Graph, name: &str, recipe: &Recipe| {
-        let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
-        let sensitivities = recipe.uses(Method::Sensitivity).then(|| sensitivities(graph, &shapes));
-        let wanted = Wanted { peaks: true, sensitivities: sensitivities.as_deref() };
-        let so_far = state.observed(name);
-        observe(graph, drawn, wanted, so_far, |observed| state.keep(name, observed))
-    };
     let (recipe, observed, inputs, trials, costly) = match &options.recipe {
         None => {
             let Found { recipe, observed, inputs, trials, costly } = auto(imported, drawn, state)?;
             (recipe, observed, inputs, trials, costly)
         }
         Some(recipe) => {
-            let observed = see(state, graph, "images", recipe)?;
+            let observed = state.observe("images", graph, drawn, recipe.uses(Method::Sensitivity))?;
             let inputs = if recipe.needs_inputs() { Some(gather(graph, drawn)?) } else { None };
             (recipe.clone(), observed, inputs, Vec::new(), Vec::new())
         }
@@ -232,7 +222,7 @@ fn prepare(imported: &Imported, drawn: &Drawn<'_>, options: &Options, state: &mu
     });
     let observed = match &equalized {
         Some(Equalized { graph, .. }) => {
-            let again = see(state, graph, "equalized", &recipe)?;
+            let again = state.observe("equalized", graph, drawn, recipe.uses(Method::Sensitivity))?;
             // They are the logits of the network as it came that count.
             Observed { logits: observed.logits, digests: observed.digests, ..again }
         }

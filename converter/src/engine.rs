@@ -195,7 +195,7 @@ impl<'m> Network<'m> {
     /// What tract says.
     pub fn float32(imported: &Imported) -> Result<Self, Error> {
         let (graph, preprocess) = (&imported.graph, imported.preprocess);
-        let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
+        let shapes = graph.sized()?;
         let layers = graph.observed().into_iter().map(|i| (graph.layers[i].name.clone(), shapes[i])).collect();
         let model = graph.float_model()?;
         let by_default = || labels::by_default(graph.classes(), &[]);

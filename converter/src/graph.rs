@@ -8,6 +8,8 @@
 
 use cardinal_format::{Shape, Window};
 
+use crate::Error;
+
 /// What a layer reads: the image, or another layer's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -163,6 +165,11 @@ impl Graph {
             shapes.push(shape);
         }
         Ok(shapes)
+    }
+
+    /// As [`Graph::shapes`], for those who give errors on.
+    pub(crate) fn sized(&self) -> Result<Vec<Shape>, Error> {
+        self.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))
     }
 
     /// For each layer the convolution that it is fused into in the int8 file: a projection shortcut into the one that adds

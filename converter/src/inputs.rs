@@ -21,7 +21,7 @@ pub type LayerInputs = Vec<Option<Vec<Inputs>>>;
 /// # Errors
 /// An image that cannot be read, or what tract says.
 pub fn gather(graph: &Graph, drawn: &Drawn<'_>) -> Result<LayerInputs, Error> {
-    let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
+    let shapes = graph.sized()?;
     let all: Vec<usize> = (0..graph.layers.len().saturating_sub(1)).collect();
     let model = graph.float_model_observing(&all)?;
     let readers: Vec<Vec<(usize, Reader)>> = all

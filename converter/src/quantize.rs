@@ -114,7 +114,7 @@ pub fn quantize(
     spec: &Preprocess,
     known: Option<&Known<'_>>,
 ) -> Result<Vec<QuantizedLayer>, Error> {
-    let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
+    let shapes = graph.sized()?;
     let fused_into = graph.fused_into();
     let how =
         |number: usize| Method { known, layer: number, inputs: known.map_or_else(Vec::new, |k| k.of(graph, number)) };

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cardinal_converter::calibrate::{Drawn, Options, Recipe, State, Wanted, observe};
+use cardinal_converter::calibrate::{Drawn, Options, Recipe, State, observe};
 use cardinal_converter::convert::{Converted, convert, convert_resuming, identity};
 use cardinal_converter::engine::Network;
 use cardinal_converter::evaluate::evaluate;
@@ -169,17 +169,16 @@ fn a_cut_calibration_goes_on() {
     // Cut after a batch of the first look at the images.
     let graph = &network.graph;
     let drawn = Drawn::new(&images, graph, &network.preprocess, (0..200).collect());
-    let wanted = Wanted { peaks: true, sensitivities: None };
     let mut half = None;
-    let cut = observe(graph, &drawn, wanted, None, |seen| {
+    let cut = observe(graph, &drawn, false, None, |seen| {
         half = Some(seen.clone());
         Err(Error::Usage("cut".into()))
     });
     assert!(cut.is_err());
     let half = half.expect("a batch");
     assert!((1..200).contains(&half.logits.len()), "{}", half.logits.len());
-    let resumed = observe(graph, &drawn, wanted, Some(half), |_| Ok(())).expect("it goes on");
-    let at_once = observe(graph, &drawn, wanted, None, |_| Ok(())).expect("it runs");
+    let resumed = observe(graph, &drawn, false, Some(half), |_| Ok(())).expect("it goes on");
+    let at_once = observe(graph, &drawn, false, None, |_| Ok(())).expect("it runs");
     assert_eq!(resumed.observers, at_once.observers);
     assert_eq!((resumed.logits, resumed.digests), (at_once.logits, at_once.digests));
 
@@ -191,7 +190,7 @@ fn a_cut_calibration_goes_on() {
     let state = open(&file, &of).expect("a new file").every(Duration::ZERO);
     let kept = std::cell::Cell::new(0);
     let mut state = state;
-    let cut = observe(graph, &Drawn::new(&images, graph, &network.preprocess, spread(&images)), wanted, None, |seen| {
+    let cut = observe(graph, &Drawn::new(&images, graph, &network.preprocess, spread(&images)), false, None, |seen| {
         kept.set(kept.get() + 1);
         state.keep("images", seen)?;
         if kept.get() == 2 { Err(Error::Usage("cut".into())) } else { Ok(()) }

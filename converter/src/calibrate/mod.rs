@@ -10,7 +10,7 @@ mod state;
 use cardinal_calib::{Calibrated, Histogram};
 
 pub use self::drawn::Drawn;
-pub use self::observe::{Observed, Wanted, observe};
+pub use self::observe::{Observed, observe};
 pub use self::recipe::Recipe;
 pub use self::signs::signs;
 pub use self::state::State;

@@ -4,6 +4,7 @@ use cardinal_calib::{ChannelPeaks, Observer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::sensitivity::sensitivities;
 use super::{Drawn, image_digest};
 use crate::graph::Graph;
 use crate::{Error, progress};
@@ -16,7 +17,7 @@ const BATCH: usize = 64;
 pub struct Observed {
     /// One per layer; `None` where the output needs no scale of its own.
     pub observers: Vec<Option<Observer>>,
-    /// How large the channels of each layer get; of none, if that was not asked for.
+    /// How large the channels of each layer get; of none where the output needs no scale of its own.
     pub peaks: Vec<ChannelPeaks>,
     /// The logits for each image, in their order.
     pub logits: Vec<Vec<f32>>,
@@ -26,29 +27,19 @@ pub struct Observed {
     pub pixels: [[f64; 3]; 4],
 }
 
-/// What to look at beside the values of each activation.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted<'a> {
-    /// How large each channel gets.
-    pub peaks: bool,
-    /// How sensitive the logits are to each channel of each layer ([`sensitivities`](super::sensitivity::sensitivities)).
-    pub sensitivities: Option<&'a [Vec<f64>]>,
-}
-
 impl Observed {
     /// Of a network that has seen nothing.
-    fn nothing(graph: &Graph, wanted: Wanted<'_>) -> Result<Self, Error> {
-        let shapes = graph.shapes().map_err(|(layer, why)| Error::Usage(format!("{layer}: {why}")))?;
+    fn nothing(graph: &Graph, sensitive: bool) -> Result<Self, Error> {
+        let shapes = graph.sized()?;
+        let sensitivities = sensitive.then(|| sensitivities(graph, &shapes));
         let mut observers: Vec<Option<Observer>> = vec![None; graph.layers.len()];
         let mut peaks = vec![ChannelPeaks::new(0); graph.layers.len()];
         for layer in graph.observed() {
-            observers[layer] = Some(match wanted.sensitivities {
+            observers[layer] = Some(match &sensitivities {
                 Some(sensitivities) => Observer::weighted(&sensitivities[layer]),
                 None => Observer::new(),
             });
-            if wanted.peaks {
-                peaks[layer] = ChannelPeaks::new(shapes[layer].channels as usize);
-            }
+            peaks[layer] = ChannelPeaks::new(shapes[layer].channels as usize);
         }
         Ok(Observed { observers, peaks, ..Observed::default() })
     }
@@ -86,6 +77,7 @@ struct Image {
 }
 
 /// Runs the graph over the images. The result depends on the images and their order alone, on any number of threads.
+/// With `sensitive`, values also count by what the logits are sensitive to ([`sensitivities`]).
 ///
 /// `keep` gets what has been seen so far, now and then; `so_far` is what it got last, to go on from there.
 ///
@@ -94,14 +86,14 @@ struct Image {
 pub fn observe(
     graph: &Graph,
     drawn: &Drawn<'_>,
-    wanted: Wanted<'_>,
+    sensitive: bool,
     so_far: Option<Observed>,
     mut keep: impl FnMut(&Observed) -> Result<(), Error>,
 ) -> Result<Observed, Error> {
     let model = graph.float_model()?;
     let observed = graph.observed();
     let channels = graph.image.channels as usize;
-    let nothing = Observed::nothing(graph, wanted)?;
+    let nothing = Observed::nothing(graph, sensitive)?;
     let mut all = so_far.unwrap_or_else(|| nothing.clone());
     let bar = progress::bar(drawn.len(), "calibrating");
     bar.set_position(all.logits.len() as u64);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::Observed;
+use super::{Drawn, Observed, observe};
+use crate::graph::Graph;
 use crate::{Error, output};
 
 /// At most so much work is lost.
@@ -66,6 +67,21 @@ impl State {
     pub fn every(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
+    }
+
+    /// As [`observe`], from where it got to; `name` tells what is seen from what else is.
+    ///
+    /// # Errors
+    /// As [`observe`], or the file cannot be written.
+    pub fn observe(
+        &mut self,
+        name: &str,
+        graph: &Graph,
+        drawn: &Drawn<'_>,
+        sensitive: bool,
+    ) -> Result<Observed, Error> {
+        let so_far = self.observed(name);
+        observe(graph, drawn, sensitive, so_far, |observed| self.keep(name, observed))
     }
 
     /// What was seen of a network, as far as it got.
