@@ -3,7 +3,7 @@
 use cardinal_calib::{Calibrated, Method};
 use cardinal_format::quant::QParams;
 use cardinal_format::write::{Contents, to_bytes};
-use cardinal_format::{FormatError, Op, Preprocess, Tensor, TensorId};
+use cardinal_format::{CodeType, FormatError, Op, Preprocess, Tensor, TensorId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -119,19 +119,19 @@ pub fn encode(
     provenance: &str,
 ) -> Result<(Vec<u8>, usize), Error> {
     let layers = quantize(graph, calibrated, preprocess, known)?;
-    let plan = plan(graph.image.byte_len(), &layers);
+    let plan = plan(graph.image.volume(), &layers);
 
     // Every offset lies below the arena's length.
     let Ok(arena_len) = u32::try_from(plan.arena_len) else {
         return Err(Error::Usage(format!("an arena of {} bytes is too large: choose a smaller input", plan.arena_len)));
     };
 
-    let shapes = std::iter::once((graph.image, QParams::IMAGE))
-        .chain(layers.iter().filter_map(|layer| Some((layer.shape, layer.qparams?))));
-    let tensors: Vec<Tensor> = shapes
-        .zip(&plan.tensors)
-        .map(|((shape, qparams), &offset)| Tensor { offset: offset as u32, shape, qparams })
-        .collect();
+    let image = |offset| Tensor { offset, shape: graph.image, qparams: QParams::IMAGE, code_type: CodeType::I8 };
+    let [image_offset, offsets @ ..] = &plan.tensors[..] else {
+        return Err(Error::Usage("the network reads no image".into()));
+    };
+    let written = layers.iter().zip(offsets).filter_map(|(layer, &offset)| layer.tensor(offset as u32));
+    let tensors: Vec<Tensor> = std::iter::once(image(*image_offset as u32)).chain(written).collect();
     let ops: Vec<(&str, Op<'_>)> =
         layers.iter().enumerate().map(|(i, layer)| (layer.name.as_str(), layer.op(TensorId((i + 1) as u16)))).collect();
     let contents = Contents {

@@ -12,12 +12,17 @@ pub(crate) fn pool(window: &Window) -> Pool {
 }
 
 impl Graph {
-    /// Layers whose outputs need a scale of their own, in the order in which [`FloatModel::run_observed`] shows them. A
-    /// max-pool keeps its input's scale, the classifier writes floats, and what is fused into another layer is never rounded.
+    /// Layers whose outputs are rounded, in the order in which [`FloatModel::run_observed`] shows them. A max-pool keeps its
+    /// input's codes, the classifier writes floats, and what is fused into another layer is never rounded.
     pub fn observed(&self) -> Vec<usize> {
         let fused_into = self.fused_into();
-        let needs = |op: &Op| matches!(op, Op::Conv(_) | Op::GlobalAvgPool);
-        (0..self.layers.len()).filter(|&i| needs(&self.layers[i].op) && fused_into[i].is_none()).collect()
+        let rounds = |op: &Op| matches!(op, Op::Conv(_) | Op::GlobalAvgPool);
+        (0..self.layers.len()).filter(|&i| rounds(&self.layers[i].op) && fused_into[i].is_none()).collect()
+    }
+
+    /// Those of [`Self::observed`] whose scale is chosen from what images show. A mean's follows from its input's.
+    pub fn calibrated(&self) -> Vec<usize> {
+        self.observed().into_iter().filter(|&i| matches!(self.layers[i].op, Op::Conv(_))).collect()
     }
 
     /// The graph as an executable float32 model; its input is the normalised image, channels × height × width.

@@ -143,11 +143,11 @@ impl Graph {
                 Op::MaxPool(pool) => window(pool, input.channels),
                 Op::GlobalAvgPool => Ok(Shape { height: 1, width: 1, ..input }),
                 Op::Linear(linear) => {
-                    if linear.weights.len() != input.byte_len() * linear.bias.len() {
+                    if linear.weights.len() != input.volume() * linear.bias.len() {
                         return fail(format!(
                             "expects {} features, its input has {}",
                             linear.weights.len() / linear.bias.len().max(1),
-                            input.byte_len()
+                            input.volume()
                         ));
                     }
                     Ok(Shape { height: 1, width: 1, channels: linear.bias.len() as u32 })
@@ -221,7 +221,7 @@ impl Graph {
     /// and per value that a pool reads.
     pub fn mmcv_flops(&self) -> u64 {
         let shapes = self.shapes().unwrap_or_default();
-        let size = |shape: Shape| shape.byte_len() as u64;
+        let size = |shape: Shape| shape.volume() as u64;
         let elementwise = |(layer, &shape): (&Layer, &Shape)| match &layer.op {
             Op::Conv(conv) => (2 + u64::from(conv.relu)) * size(shape),
             Op::MaxPool(_) | Op::GlobalAvgPool => match layer.input {

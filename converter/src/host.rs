@@ -1,7 +1,7 @@
 //! Running a model where memory can be allocated.
 
-use cardinal_format::Shape;
 use cardinal_format::layout::ALIGN;
+use cardinal_format::{Shape, Tensor};
 use cardinal_runtime::{Model, RuntimeError, Session};
 
 use crate::features::Map;
@@ -36,17 +36,14 @@ impl<'m> Runner<'m> {
 
     /// Logits of one image, and the output of the op `layer` on the way; empty if there is no such op.
     pub fn logits_and_map(&mut self, pixels: &[u8], layer: &str) -> Result<(Vec<f32>, Map), RuntimeError> {
-        let mut session = self.session()?;
-        session.image_mut().copy_from_slice(pixels);
         let mut found = Map::default();
-        let logits = session.run_observed(|step| {
-            if let Some((tensor, codes)) = step.output
-                && step.name == layer
-            {
-                found = Map::from_hwc(tensor.shape, codes.iter().map(|&code| tensor.qparams.dequantize(code)));
+        let logits = self.each_map(pixels, |name, shape, values| {
+            if name == layer {
+                let [channels, height, width] = [shape.channels, shape.height, shape.width].map(|side| side as usize);
+                found = Map { shape: [channels, height, width], values: values.collect() };
             }
-        });
-        Ok((logits.to_vec(), found))
+        })?;
+        Ok((logits, found))
     }
 
     /// Logits of one image. `show` gets the name, extent and output, `[channels][height][width]` in real units, of every op
@@ -56,17 +53,28 @@ impl<'m> Runner<'m> {
         pixels: &[u8],
         mut show: impl FnMut(&str, Shape, &[f32]),
     ) -> Result<Vec<f32>, RuntimeError> {
+        let mut map = Vec::new();
+        self.each_map(pixels, |name, shape, values| {
+            map.clear();
+            map.extend(values);
+            show(name, shape, &map);
+        })
+    }
+
+    /// As [`Self::observe`], with values that are computed when they are taken.
+    fn each_map(
+        &mut self,
+        pixels: &[u8],
+        mut show: impl FnMut(&str, Shape, &mut dyn Iterator<Item = f32>),
+    ) -> Result<Vec<f32>, RuntimeError> {
         let mut session = self.session()?;
         session.image_mut().copy_from_slice(pixels);
-        let mut values = Vec::new();
         let logits = session.run_observed(|step| {
-            if let Some((tensor, codes)) = step.output {
-                let channels = tensor.shape.channels as usize;
-                let size = codes.len() / channels.max(1);
-                let value = |i: usize| tensor.qparams.dequantize(codes[i % size * channels + i / size]);
-                values.clear();
-                values.extend((0..size * channels).map(value));
-                show(step.name, tensor.shape, &values);
+            if let Some((Tensor { shape, qparams, .. }, codes)) = step.output {
+                let channels = shape.channels as usize;
+                let size = shape.volume() / channels.max(1);
+                let places = (0..channels).flat_map(|c| (0..size).map(move |position| position * channels + c));
+                show(step.name, shape, &mut places.filter_map(|i| Some(qparams.dequantize(codes.get(i)?))));
             }
         });
         Ok(logits.to_vec())

@@ -102,7 +102,7 @@ pub(crate) fn untrained(graph: &Graph) -> Result<(Vec<u8>, usize), Error> {
     let fail = |cause| Error::Quantize { layer: "conv1".into(), cause };
     let calibrated = observer.qparams(Method::MinMax).map_err(fail)?;
     let mut layers = vec![None; graph.layers.len()];
-    graph.observed().into_iter().for_each(|layer| layers[layer] = Some(calibrated));
+    graph.calibrated().into_iter().for_each(|layer| layers[layer] = Some(calibrated));
     let ones = [1.0, 1.0, 1.0, 0.0];
     let preprocess =
         Preprocess { colour: Colour::Rgb, resize: Resize::Exact, filter: Filter::Bilinear, mean: ones, std: ones };

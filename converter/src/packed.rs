@@ -73,7 +73,7 @@ impl Packed {
     pub fn linear(name: &str, linear: &Linear, how: &Method<'_>, from: &Activation) -> Result<Self, Error> {
         let bias: Vec<f64> = linear.bias.iter().map(|&b| f64::from(b)).collect();
         let quantized = quantized(&linear.weights, &bias, how, from.qparams, None);
-        let layout = WeightLayout::new(from.shape.byte_len() as u32, bias.len() as u32, [1, 1], 1);
+        let layout = WeightLayout::new(from.shape.channels, bias.len() as u32, [1, 1], 1);
         Self::new(name, quantized, layout, [1, 1], NonZeroU32::MIN)
     }
 

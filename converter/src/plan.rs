@@ -37,8 +37,9 @@ pub fn plan(image_len: usize, layers: &[QuantizedLayer]) -> Plan {
     // Tensor 0 is the image, tensor i + 1 what op i writes; the last one is the logits.
     let mut buffers = vec![Buffer { len: image_len, first: 0, last: 0 }];
     for (step, layer) in layers.iter().enumerate() {
-        let bytes = if layer.qparams.is_some() { 1 } else { size_of::<f32>() };
-        buffers.push(Buffer { len: layer.shape.byte_len() * bytes, first: step, last: step });
+        let logits = layer.shape.volume() * size_of::<f32>();
+        let len = layer.tensor(0).map_or(logits, |tensor| tensor.byte_len());
+        buffers.push(Buffer { len, first: step, last: step });
         for TensorId(read) in std::iter::once(layer.input).chain(layer.residual()) {
             let buffer = &mut buffers[usize::from(read)];
             buffer.last = buffer.last.max(step);

@@ -3,6 +3,7 @@
 //! It computes what the int8 kernels compute, with other means (tract's float kernels), so it can vouch for them. The two
 //! differ where float32 sums round, by one code here and there.
 
+use cardinal_format::quant::Mean;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::{ChannelBlock, Op, Preprocess, Projection, Residual, Shape, Tensor, TensorId, Window};
 use cardinal_runtime::Model;
@@ -70,15 +71,15 @@ pub fn qdq(model: &Model<'_>) -> Result<Qdq, Error> {
                     }
                     x = b.add(&format!("{name}.add"), x, shortcut)?;
                 }
-                round(&mut b, name, x, &to, [conv.q_min, conv.q_max])?
+                round(&mut b, name, x, &to, [conv.q_min, conv.q_max].map(i16::from))?
             }
             Op::MaxPool(max) => b.max_pool(name, input, &pool(&max.window))?,
             Op::GlobalAvgPool(mean) => {
                 let x = b.global_avg_pool(&format!("{name}.mean"), input)?;
-                round(&mut b, name, x, &tensor(mean.output)?, [mean.q_min, mean.q_max])?
+                round(&mut b, name, x, &tensor(mean.output)?, [-Mean::LARGEST, Mean::LARGEST])?
             }
             Op::Linear(linear) => {
-                let (inputs, classes) = (from.shape.byte_len() as u32, model.classes() as u32);
+                let (inputs, classes) = (from.shape.channels, model.classes() as u32);
                 let layout = WeightLayout::new(inputs, classes, [1, 1], 1).ok_or_else(|| wrong("has no layout"))?;
                 let read = Dequantize { layout, window: Window::POINT, input: &from, output_scale: 1.0 };
                 let (weights, bias) = read.layer([linear.weights, linear.channels], [0.0; 4]);
@@ -102,7 +103,7 @@ fn round(
     name: &str,
     x: tract::Tensor,
     to: &Tensor,
-    codes: [i8; 2],
+    codes: [i16; 2],
 ) -> Result<tract::Tensor, TractError> {
     let zero_point = f32::from(to.qparams.zero_point);
     b.fake_quantize(name, x, to.qparams.scale, codes.map(|code| f32::from(code) - zero_point))

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use cardinal_calib::{Calibrated, Inputs, QuantizedWeights};
-use cardinal_format::quant::QParams;
+use cardinal_format::quant::{Mean, QParams};
 use cardinal_format::{
-    Conv, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Projection, Residual, Shape, TensorId, Window,
+    CodeType, Conv, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Projection, Residual, Shape, Tensor, TensorId,
+    Window,
 };
 use rayon::prelude::*;
 
@@ -25,8 +26,8 @@ pub struct QuantizedLayer {
     pub input: TensorId,
     /// Extent of the output.
     pub shape: Shape,
-    /// Meaning of the output's codes; the classifier has none.
-    pub qparams: Option<QParams>,
+    /// Meaning of the output's codes, and their type; the classifier has none.
+    codes: Option<(QParams, CodeType)>,
     kind: Kind,
 }
 
@@ -34,7 +35,7 @@ pub struct QuantizedLayer {
 enum Kind {
     Conv { shortcut: Option<Shortcut>, window: Window, cardinality: u32, q_min: i8, pad_codes: [i8; 4], packed: Packed },
     MaxPool(Window),
-    GlobalAvgPool { multiplier: f32 },
+    GlobalAvgPool,
     Linear(Packed),
 }
 
@@ -77,6 +78,11 @@ impl QuantizedLayer {
         }
     }
 
+    /// The tensor that it writes, at this place in the arena; `None` for the classifier.
+    pub fn tensor(&self, offset: u32) -> Option<Tensor> {
+        self.codes.map(|(qparams, code_type)| Tensor { offset, shape: self.shape, qparams, code_type })
+    }
+
     /// The file's view of the layer; `output` is the tensor that it writes.
     pub fn op(&self, output: TensorId) -> Op<'_> {
         let input = self.input;
@@ -95,9 +101,7 @@ impl QuantizedLayer {
                 channels: &packed.channels,
             }),
             &Kind::MaxPool(window) => Op::MaxPool(MaxPool { input, output, window }),
-            &Kind::GlobalAvgPool { multiplier } => {
-                Op::GlobalAvgPool(GlobalAvgPool { input, output, multiplier, q_min: i8::MIN, q_max: i8::MAX })
-            }
+            Kind::GlobalAvgPool => Op::GlobalAvgPool(GlobalAvgPool { input, output }),
             Kind::Linear(packed) => Op::Linear(Linear { input, weights: &packed.weights, channels: &packed.channels }),
         }
     }
@@ -133,7 +137,7 @@ pub fn quantize(
         };
         let (tensor, input) = read(layer.input);
         let own = calibrated.as_ref().map(|c| c.qparams);
-        let (kind, qparams) = match &layer.op {
+        let (kind, codes) = match &layer.op {
             graph::Op::Conv(conv) => {
                 let output = Activation { shape, qparams: own.unwrap_or(QParams::IMAGE) };
                 let pixels = (layer.input == Source::Image).then_some(spec);
@@ -159,22 +163,17 @@ pub fn quantize(
                     pad_codes: pixels.map_or([input.qparams.zero_point; 4], pad_codes),
                     packed: Packed::conv(&layer.name, conv, how(number), [&input, &output], pixels)?,
                 };
-                (kind, Some(output.qparams))
+                (kind, Some((output.qparams, CodeType::I8)))
             }
-            graph::Op::MaxPool(window) => (Kind::MaxPool(*window), Some(input.qparams)),
-            graph::Op::GlobalAvgPool => {
-                let output = own.unwrap_or(input.qparams);
-                let positions = f64::from(input.shape.height) * f64::from(input.shape.width);
-                let multiplier = f64::from(input.qparams.scale) / (f64::from(output.scale) * positions);
-                (Kind::GlobalAvgPool { multiplier: multiplier as f32 }, Some(output))
-            }
+            graph::Op::MaxPool(window) => (Kind::MaxPool(*window), Some((input.qparams, CodeType::I8))),
+            graph::Op::GlobalAvgPool => (Kind::GlobalAvgPool, Some((Mean::qparams(input.qparams), CodeType::I16))),
             graph::Op::Linear(linear) => {
                 (Kind::Linear(Packed::linear(&layer.name, linear, &how(number), &input)?), None)
             }
         };
-        ops.push(QuantizedLayer { name: layer.name.clone(), input: tensor, shape, qparams, kind });
-        let output = |qparams| (TensorId(ops.len() as u16), Activation { shape, qparams });
-        written.push(qparams.map_or(image, output));
+        ops.push(QuantizedLayer { name: layer.name.clone(), input: tensor, shape, codes, kind });
+        let output = |(qparams, _)| (TensorId(ops.len() as u16), Activation { shape, qparams });
+        written.push(codes.map_or(image, output));
     }
     Ok(ops)
 }

@@ -77,7 +77,7 @@ fn every_step_gives_a_sound_file() {
         ("sensitivity", 33.0),
         ("mse+clipping", 33.0),
         ("mse+rounding+equalize=0.5", 36.0),
-        ("mse+conv1:percentile+avgpool:min-max", 30.0),
+        ("mse+conv1:percentile+layer3.1.conv3:min-max", 30.0),
     ] {
         let (db, converted) = sqnr(&network, recipe);
         assert!(db > least, "{recipe}: {db} dB");

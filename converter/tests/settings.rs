@@ -25,7 +25,7 @@ fn blue_first_is_turned_to_red_first() {
     assert_eq!(bgr.settings.mean, Some(reversed(&settings().mean)));
 
     let image = rgb.graph.image;
-    let pixels: Vec<u8> = (0..image.byte_len()).map(|i| (i * 37 % 251) as u8).collect();
+    let pixels: Vec<u8> = (0..image.volume()).map(|i| (i * 37 % 251) as u8).collect();
     let mirrored: Vec<u8> = pixels.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
     // Mean and deviation go with the colours, so give both networks the same.
     let same = |colour| {

@@ -42,14 +42,14 @@ impl Layer {
         let output_shape = Shape { height, width, channels: cout };
         let per_output = u64::from(kernel) * u64::from(kernel) * u64::from(cin / groups);
         Layer {
-            input: (0..input_shape.byte_len()).map(|i| (i * 31 % 251) as i8).collect(),
+            input: (0..input_shape.volume()).map(|i| (i * 31 % 251) as i8).collect(),
             input_shape,
             output_shape,
             window,
             layout,
             weights: (0..layout.byte_len()).map(|i| (i * 17 % 127) as u8).collect(),
             channels: vec![0; layout.channel_bytes()],
-            multiply_adds: output_shape.byte_len() as u64 * per_output,
+            multiply_adds: output_shape.volume() as u64 * per_output,
         }
     }
 
@@ -88,7 +88,7 @@ fn convolutions(c: &mut Criterion) {
         for (name, side, cin, cout, kernel, stride, groups) in SHAPES {
             let layer = Layer::new(side, cin, cout, kernel, stride, groups);
             let args = layer.args(ResidualArgs::None);
-            let mut output = vec![0; layer.output_shape.byte_len()];
+            let mut output = vec![0; layer.output_shape.volume()];
             group.throughput(Throughput::Elements(layer.multiply_adds));
             group.bench_function(name, |b| b.iter(|| (kernels.conv)(black_box(&args), black_box(&mut output))));
         }
@@ -107,7 +107,7 @@ fn projections(c: &mut Criterion) {
             let mut group = c.benchmark_group(kernels.name);
             group.sample_size(10);
             group.throughput(Throughput::Elements(layer.multiply_adds + shortcut.multiply_adds));
-            let mut output = vec![0; layer.output_shape.byte_len()];
+            let mut output = vec![0; layer.output_shape.volume()];
             let [one, first] = [layer.args(shortcut.as_projection()), shortcut.args(ResidualArgs::None)];
             let second = layer.args(ResidualArgs::InPlace { zero_point: 0, multiplier: 0.5 });
             group.bench_function(format!("{name} with projection"), |b| {

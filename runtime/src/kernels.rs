@@ -3,7 +3,7 @@
 //! A backend is a [`Kernels`] value. All of them compute the arithmetic of [`cardinal_format::quant`] on the layout of
 //! [`cardinal_format::weights`], so their results are equal bit for bit.
 
-use cardinal_format::quant::{QParams, Requantize};
+use cardinal_format::quant::Requantize;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::{Shape, Window};
 
@@ -98,19 +98,15 @@ pub struct GlobalAvgPoolArgs<'a> {
     pub input: &'a [i8],
     /// Extent of the input.
     pub input_shape: Shape,
-    /// The input's meaning.
-    pub input_qparams: QParams,
-    /// m of equation (7).
-    pub multiplier: f32,
-    /// Rounding and bounds of the output.
-    pub requantize: Requantize,
+    /// The input's zero point.
+    pub zero_point: i8,
 }
 
 /// A classifier.
 #[derive(Clone, Copy, Debug)]
 pub struct LinearArgs<'a> {
-    /// Codes.
-    pub input: &'a [i8],
+    /// A mean's codes.
+    pub input: &'a [i16],
     /// Shape of the packed weights.
     pub layout: WeightLayout,
     /// Packed weights.
@@ -129,7 +125,7 @@ pub struct Kernels {
     /// Max-pool; writes all of `output`.
     pub max_pool: fn(&MaxPoolArgs<'_>, output: &mut [i8]),
     /// Global average pool; writes one code per channel.
-    pub global_avg_pool: fn(&GlobalAvgPoolArgs<'_>, output: &mut [i8]),
+    pub global_avg_pool: fn(&GlobalAvgPoolArgs<'_>, output: &mut [i16]),
     /// Classifier; writes one logit per class.
     pub linear: fn(&LinearArgs<'_>, logits: &mut [f32]),
 }

@@ -39,4 +39,4 @@ pub use cardinal_format as format;
 pub use kernels::Kernels;
 pub use model::Model;
 pub use score::{Prediction, probability, softmax, top_k};
-pub use session::{RuntimeError, Session, Step};
+pub use session::{Codes, RuntimeError, Session, Step};

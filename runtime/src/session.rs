@@ -2,7 +2,7 @@
 
 use cardinal_format::quant::Requantize;
 use cardinal_format::weights::WeightLayout;
-use cardinal_format::{FormatError, Op, Projection, Residual, Tensor, TensorId};
+use cardinal_format::{CodeType, FormatError, Op, Projection, Residual, Tensor, TensorId};
 
 use crate::kernels::{
     self, ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs,
@@ -45,7 +45,34 @@ pub struct Step<'a> {
     /// The op.
     pub op: Op<'a>,
     /// The tensor that it wrote, with its codes; `None` for the classifier.
-    pub output: Option<(Tensor, &'a [i8])>,
+    pub output: Option<(Tensor, Codes<'a>)>,
+}
+
+/// A tensor's codes, in the order height, width, channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codes<'a> {
+    /// Of every tensor but a mean.
+    I8(&'a [i8]),
+    /// A mean's.
+    I16(&'a [i16]),
+}
+
+impl Codes<'_> {
+    /// The code at a place.
+    pub fn get(&self, index: usize) -> Option<i32> {
+        match self {
+            Codes::I8(codes) => codes.get(index).copied().map(i32::from),
+            Codes::I16(codes) => codes.get(index).copied().map(i32::from),
+        }
+    }
+
+    /// The codes as they lie in the arena.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Codes::I8(codes) => bytemuck::cast_slice(codes),
+            Codes::I16(codes) => bytemuck::cast_slice(codes),
+        }
+    }
 }
 
 impl<'m, 'b> Session<'m, 'b> {
@@ -91,7 +118,14 @@ impl<'m, 'b> Session<'m, 'b> {
             debug_assert!(done.is_some(), "a checked file has no op that cannot run: {name}");
             let output = op.output().and_then(|id| {
                 let tensor = file.tensor(id)?;
-                Some((tensor, bytemuck::cast_slice(self.arena.get(tensor.range())?)))
+                let bytes = self.arena.get(tensor.range())?;
+                Some((
+                    tensor,
+                    match tensor.code_type {
+                        CodeType::I8 => Codes::I8(bytemuck::cast_slice(bytes)),
+                        CodeType::I16 => Codes::I16(bytemuck::try_cast_slice(bytes).ok()?),
+                    },
+                ))
             });
             show(Step { name, op, output });
         }
@@ -175,18 +209,16 @@ impl<'m, 'b> Session<'m, 'b> {
                 let args = GlobalAvgPoolArgs {
                     input: bytemuck::cast_slice(from),
                     input_shape: input.shape,
-                    input_qparams: input.qparams,
-                    multiplier: pool.multiplier,
-                    requantize: Requantize::new(output.qparams.zero_point, pool.q_min, pool.q_max),
+                    zero_point: input.qparams.zero_point,
                 };
-                (self.kernels.global_avg_pool)(&args, bytemuck::cast_slice_mut(to));
+                (self.kernels.global_avg_pool)(&args, bytemuck::try_cast_slice_mut(to).ok()?);
             }
             Op::Linear(linear) => {
                 let [to, from] = self.arena.get_disjoint_mut([file.logits_range(), input.range()]).ok()?;
                 let classes = u32::try_from(file.classes()).ok()?;
                 let args = LinearArgs {
-                    input: bytemuck::cast_slice(from),
-                    layout: WeightLayout::new(u32::try_from(from.len()).ok()?, classes, [1, 1], 1)?,
+                    input: bytemuck::try_cast_slice(from).ok()?,
+                    layout: WeightLayout::new(input.shape.channels, classes, [1, 1], 1)?,
                     weights: linear.weights,
                     channels: linear.channels,
                 };

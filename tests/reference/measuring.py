@@ -23,14 +23,14 @@ GB = 1e9
 OWN_METHODS = ["auto", "min-max", "moving-average", "percentile", "entropy", "mse", "sensitivity"]
 
 
-def said(binary: Path, *arguments: str) -> str:
+def said(binary: Path | str, *arguments: object) -> str:
     return subprocess.run([binary, *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def versions(binary: Path) -> dict[str, str]:
-    """Of the tools; OpenVINO's is that of the pair."""
+    """Of the tools; ours with the repository's commit, OpenVINO's is that of the pair."""
     return {
-        OURS: said(binary, "--version"),
+        OURS: f"{said(binary, '--version')} ({said('git', '-C', HERE, 'describe', '--always', '--dirty')})",
         "onnxruntime": f"onnxruntime {version('onnxruntime')}",
         "openvino": f"openvino {version('openvino')}, nncf {version('nncf')}",
     }

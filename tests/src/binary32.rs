@@ -108,6 +108,11 @@ impl Codes {
     }
 }
 
+/// Equation (7): the mean of so many codes with this sum. Its multiplier is a binary32 quotient, which the hardware rounds.
+pub fn mean(sum: i64, positions: i64) -> i16 {
+    logit(sum, 16.0 / positions as f32).to_integer() as i16
+}
+
 /// Equation (8): an integer as a float, times a float.
 pub fn logit(acc: i64, multiplier: f32) -> Exact {
     Exact::integer(acc).rounded().times(Exact::float(multiplier)).rounded()

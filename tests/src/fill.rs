@@ -12,13 +12,23 @@ pub enum Fill {
     Saturating,
 }
 
-/// The biggest |bias| that inequality (4) leaves for these weights.
-fn bias_room(weights: &[i8]) -> i64 {
-    i64::from(i32::MAX) - 128 * weights.iter().map(|&w| i64::from(w).abs()).sum::<i64>()
+/// The largest magnitude of an int8 code.
+pub const INT8: i64 = 128;
+/// The largest magnitude of a mean's code.
+pub const MEAN: i64 = 4080;
+
+/// The biggest |bias| that inequality (4) leaves for these weights and inputs up to `largest`.
+fn bias_room(weights: &[i8], largest: i64) -> i64 {
+    i64::from(i32::MAX) - largest * weights.iter().map(|&w| i64::from(w).abs()).sum::<i64>()
 }
 
-/// Weights, bias and multiplier for `channels_out` channels of `terms` weights each.
-pub fn parameters(random: &mut Random, channels_out: usize, terms: usize, fill: Fill) -> (Vec<i8>, Vec<i32>, Vec<f32>) {
+/// Weights, bias and multiplier for `channels_out` channels of `terms` weights each, for inputs up to `largest`.
+pub fn parameters(
+    random: &mut Random,
+    [channels_out, terms]: [usize; 2],
+    largest: i64,
+    fill: Fill,
+) -> (Vec<i8>, Vec<i32>, Vec<f32>) {
     let weight = |random: &mut Random| match fill {
         Fill::Random => random.weight(),
         Fill::Saturating => random.pick(&[-127, 127]),
@@ -30,7 +40,7 @@ pub fn parameters(random: &mut Random, channels_out: usize, terms: usize, fill: 
             // All of one sign: with inputs of one sign, the sum goes as far as it can.
             channel.fill(random.pick(&[-127, 127]));
         }
-        let room = bias_room(channel);
+        let room = bias_room(channel, largest);
         bias.push(match fill {
             Fill::Random => i32::from(random.bits() as i16),
             Fill::Saturating => random.pick(&[-room, room, 0]) as i32,
@@ -54,6 +64,15 @@ pub fn input_codes(random: &mut Random, len: usize, fill: Fill) -> Vec<i8> {
         Fill::Saturating => random.pick(&[-128, 127]),
     };
     (0..len).map(|_| code(random)).collect()
+}
+
+/// What a classifier reads.
+pub fn mean_codes(random: &mut Random, len: usize, fill: Fill) -> Vec<i16> {
+    let code = |code: i8, random: &mut Random| match fill {
+        Fill::Random => i16::from(code) * 16 + i16::from(random.code()),
+        Fill::Saturating => MEAN as i16 * i16::from(code.signum()),
+    };
+    input_codes(random, len, fill).into_iter().map(|c| code(c, random)).collect()
 }
 
 /// All codes, or a ReLU, or a narrow band.

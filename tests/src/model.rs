@@ -22,12 +22,12 @@
 
 use std::num::NonZeroU32;
 
-use cardinal_format::quant::QParams;
+use cardinal_format::quant::{Mean, QParams};
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{Contents, pack_channels, pack_weights, to_bytes};
 use cardinal_format::{
-    Colour, Conv, Filter, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Projection, Residual, Resize, Shape, Tensor,
-    TensorId, Window,
+    CodeType, Colour, Conv, Filter, GlobalAvgPool, Linear, MaxPool, Op, Preprocess, Projection, Residual, Resize,
+    Shape, Tensor, TensorId, Window,
 };
 
 use crate::naive::output_size;
@@ -55,6 +55,9 @@ pub struct Size {
 /// For tests that need one file.
 pub const SMALL: Size =
     Size { image: [9, 8], colour: Colour::Rgb, groups: 2, body: 8, expanded: 20, projected: 18, classes: 5 };
+
+/// The tensor of int16 codes.
+const MEAN: usize = 13;
 
 /// What a convolution adds.
 #[derive(Clone, Copy)]
@@ -106,8 +109,9 @@ pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_
     let slots = [0, 1, 2, 0, 1, 2, 1, 0, 2, 1, 0, 2, 0, 1];
     let logits_slot = 0;
     let mut slot_len = [4 * classes, 0, 0];
-    for (slot, shape) in slots.into_iter().zip(shapes) {
-        slot_len[slot] = slot_len[slot].max(shape.byte_len() as u32);
+    let code_type = |number: usize| if number == MEAN { CodeType::I16 } else { CodeType::I8 };
+    for (number, (slot, shape)) in slots.into_iter().zip(shapes).enumerate() {
+        slot_len[slot] = slot_len[slot].max((shape.volume() * code_type(number).byte_len()) as u32);
     }
     let [a, b, c] = slot_len.map(|len| len.next_multiple_of(64));
     let offset = [0, a, a + b];
@@ -116,9 +120,10 @@ pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_
         let qparams = match number {
             0 => QParams::IMAGE,
             2 => tensors[1].qparams,
+            MEAN => Mean::qparams(tensors[12].qparams),
             _ => QParams { scale: random.fraction() / 64.0, zero_point: random.code() },
         };
-        tensors.push(Tensor { offset: offset[slot], shape, qparams });
+        tensors.push(Tensor { offset: offset[slot], shape, qparams, code_type: code_type(number) });
     }
 
     // Input, output, shortcut, window, groups.
@@ -180,11 +185,7 @@ pub fn random<R>(size: Size, random: &mut Random, each: impl FnOnce(&Contents<'_
         ("reduce", conv(8)),
         ("grouped", conv(9)),
         ("project", conv(10)),
-        ("mean", {
-            let multiplier = random.fraction() / (half[0] * half[1]) as f32;
-            let (input, output) = (TensorId(12), TensorId(13));
-            Op::GlobalAvgPool(GlobalAvgPool { input, output, multiplier, q_min: -128, q_max: 127 })
-        }),
+        ("mean", { Op::GlobalAvgPool(GlobalAvgPool { input: TensorId(12), output: TensorId(13) }) }),
         ("classifier", {
             let Blobs { weights, channels } = &classifier;
             Op::Linear(Linear { input: TensorId(13), weights, channels })

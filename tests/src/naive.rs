@@ -2,7 +2,7 @@
 
 use cardinal_format::{Shape, Window};
 
-use crate::binary32::Codes;
+use crate::binary32::{self, Codes};
 
 /// A convolution as PyTorch states it.
 #[derive(Clone, Debug)]
@@ -27,11 +27,11 @@ pub struct Conv {
 
 /// What a convolution adds before it rounds.
 #[derive(Clone, Copy, Debug)]
-pub enum Shortcut<'a> {
+pub enum Shortcut<'a, C> {
     /// Codes of the output's shape.
     Identity {
         /// The codes.
-        codes: &'a [i8],
+        codes: &'a [C],
         /// Their zero point.
         zero_point: i8,
         /// m_r.
@@ -42,7 +42,7 @@ pub enum Shortcut<'a> {
         /// The convolution.
         conv: &'a Conv,
         /// What it reads.
-        codes: &'a [i8],
+        codes: &'a [C],
     },
 }
 
@@ -69,7 +69,7 @@ fn tap(input: Shape, window: Window, [y, x]: [usize; 2], [ky, kx]: [usize; 2]) -
 
 impl Conv {
     /// Equation (3), for every output position and channel.
-    pub fn accumulators(&self, codes: &[i8]) -> Vec<i64> {
+    pub fn accumulators<C: Copy + Into<i64>>(&self, codes: &[C]) -> Vec<i64> {
         let [height, width] = output_size(self.input, self.window);
         let [kernel_h, kernel_w] = self.window.kernel.map(usize::from);
         let in_per_group = self.input.channels as usize / self.groups;
@@ -80,11 +80,11 @@ impl Conv {
             for (c, ky, kx) in triples(in_per_group, kernel_h, kernel_w) {
                 let channel = n / out_per_group * in_per_group + c;
                 let code = match tap(self.input, self.window, [y, x], [ky, kx]) {
-                    Some(at) => codes[at + channel],
-                    None => self.pad_codes[channel % 4],
+                    Some(at) => codes[at + channel].into(),
+                    None => i64::from(self.pad_codes[channel % 4]),
                 };
                 let weight = self.weights[((n * in_per_group + c) * kernel_h + ky) * kernel_w + kx];
-                acc += i64::from(weight) * i64::from(code);
+                acc += i64::from(weight) * code;
             }
             accumulators.push(acc);
         }
@@ -92,7 +92,7 @@ impl Conv {
     }
 
     /// Equation (5), or with a shortcut (6) or (6b).
-    pub fn run(&self, codes: &[i8], output: Codes, shortcut: Option<Shortcut<'_>>) -> Vec<i8> {
+    pub fn run<C: Copy + Into<i64>>(&self, codes: &[C], output: Codes, shortcut: Option<Shortcut<'_, C>>) -> Vec<i8> {
         let shortcut = shortcut.map(|shortcut| shortcut.terms());
         let requantize = |(i, acc)| {
             output.requantize(acc, self.multiplier[i % self.channels_out], shortcut.as_ref().map(|terms| terms[i]))
@@ -101,12 +101,12 @@ impl Conv {
     }
 }
 
-impl Shortcut<'_> {
+impl<C: Copy + Into<i64>> Shortcut<'_, C> {
     /// What is added to each output value: an integer and its multiplier.
     fn terms(&self) -> Vec<(i64, f32)> {
         match *self {
             Shortcut::Identity { codes, zero_point, multiplier } => {
-                codes.iter().map(|&code| (i64::from(code) - i64::from(zero_point), multiplier)).collect()
+                codes.iter().map(|&code| (code.into() - i64::from(zero_point), multiplier)).collect()
             }
             Shortcut::Projection { conv, codes } => {
                 let accumulators = conv.accumulators(codes).into_iter().enumerate();
@@ -122,7 +122,7 @@ fn triples(i: usize, j: usize, k: usize) -> impl Iterator<Item = (usize, usize, 
 }
 
 /// The largest code of each channel under the window.
-pub fn max_pool(codes: &[i8], input: Shape, window: Window) -> Vec<i8> {
+pub fn max_pool<C: Copy + Ord>(codes: &[C], input: Shape, window: Window) -> Vec<C> {
     let [height, width] = output_size(input, window);
     let [kernel_h, kernel_w] = window.kernel.map(usize::from);
     let largest = |(y, x, channel)| {
@@ -133,12 +133,12 @@ pub fn max_pool(codes: &[i8], input: Shape, window: Window) -> Vec<i8> {
 }
 
 /// Equation (7).
-pub fn global_avg_pool(codes: &[i8], input: Shape, zero_point: i8, multiplier: f32, output: Codes) -> Vec<i8> {
+pub fn global_avg_pool<C: Copy + Into<i64>>(codes: &[C], input: Shape, zero_point: i8) -> Vec<i16> {
     let channels = input.channels as usize;
+    let positions = i64::from(input.height) * i64::from(input.width);
     let mean = |c: usize| {
-        let sum: i64 = codes.iter().skip(c).step_by(channels).map(|&q| i64::from(q)).sum();
-        let positions = i64::from(input.height) * i64::from(input.width);
-        output.requantize(sum - positions * i64::from(zero_point), multiplier, None)
+        let sum: i64 = codes.iter().skip(c).step_by(channels).map(|&q| q.into()).sum();
+        binary32::mean(sum - positions * i64::from(zero_point), positions)
     };
     (0..channels).map(mean).collect()
 }

@@ -10,7 +10,7 @@ use crate::naive::{self, Conv, Shortcut};
 #[derive(Debug)]
 pub struct Outputs {
     /// The codes that each op wrote; none for the classifier.
-    pub codes: Vec<Option<Vec<i8>>>,
+    pub codes: Vec<Option<Vec<i32>>>,
     /// One per class.
     pub logits: Vec<Exact>,
 }
@@ -45,7 +45,7 @@ pub fn unpack_channels(packed: &[u8], channels_out: usize) -> (Vec<i32>, Vec<f32
 pub fn run(file: &File<'_>, pixels: &[u8]) -> Outputs {
     let tensor = |id: TensorId| file.tensor(id).expect("a checked reference");
     let mut memory = vec![Vec::new(); file.tensor_count()];
-    memory[0] = pixels.iter().map(|&p| (i16::from(p) - 128) as i8).collect();
+    memory[0] = pixels.iter().map(|&p| i32::from(p) - 128).collect();
     let mut outputs = Outputs { codes: Vec::new(), logits: Vec::new() };
     for (_, op) in file.ops() {
         let (input, codes) = (tensor(op.input()), &memory[usize::from(op.input().0)]);
@@ -87,13 +87,12 @@ pub fn run(file: &File<'_>, pixels: &[u8]) -> Outputs {
                     _ => None,
                 };
                 let bounds = Codes { zero_point: output.qparams.zero_point, q_min: op.q_min, q_max: op.q_max };
-                conv.run(codes, bounds, shortcut)
+                conv.run(codes, bounds, shortcut).into_iter().map(i32::from).collect()
             }
             Op::MaxPool(op) => naive::max_pool(codes, input.shape, op.window),
-            Op::GlobalAvgPool(op) => {
-                let zero_point = tensor(op.output).qparams.zero_point;
-                let bounds = Codes { zero_point, q_min: op.q_min, q_max: op.q_max };
-                naive::global_avg_pool(codes, input.shape, input.qparams.zero_point, op.multiplier, bounds)
+            Op::GlobalAvgPool(_) => {
+                let means = naive::global_avg_pool(codes, input.shape, input.qparams.zero_point);
+                means.into_iter().map(i32::from).collect()
             }
             Op::Linear(op) => {
                 let (bias, multiplier) = unpack_channels(op.channels, file.classes());

@@ -21,7 +21,7 @@ fn accepted(bytes: &[u8]) -> bool {
     }
     let file = model.file();
     assert_eq!(check_plan(file), Ok(()));
-    let pixels = Random::new(11).bytes(model.image().byte_len());
+    let pixels = Random::new(11).bytes(model.image().volume());
     let naive = network::run(file, &pixels);
     for kernels in kernels::available() {
         // A byte that is read before it is written would show.

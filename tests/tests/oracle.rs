@@ -1,6 +1,6 @@
 //! Every backend against plain loops, in every byte.
 
-use cardinal_format::quant::{QParams, Requantize};
+use cardinal_format::quant::Requantize;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{pack_channels, pack_weights};
 use cardinal_format::{Shape, Window};
@@ -10,7 +10,7 @@ use cardinal_runtime::kernels::{
 };
 use cardinal_tests::binary32::{self, Exact};
 use cardinal_tests::buffer::Guarded;
-use cardinal_tests::fill::{Fill, bounds, input_codes, parameters};
+use cardinal_tests::fill::{Fill, INT8, MEAN, bounds, input_codes, mean_codes, parameters};
 use cardinal_tests::naive::{self, output_size};
 use cardinal_tests::random::Random;
 use cardinal_tests::strategy::cases;
@@ -107,8 +107,8 @@ struct Projected {
 impl Projected {
     fn new(random: &mut Random, input: Shape, output: Shape, stride: [u8; 2], fill: Fill) -> Self {
         let channels_out = output.channels as usize;
-        let (weights, bias, multiplier) = parameters(random, channels_out, input.channels as usize, fill);
-        let codes = input_codes(random, input.byte_len(), fill);
+        let (weights, bias, multiplier) = parameters(random, [channels_out, input.channels as usize], INT8, fill);
+        let codes = input_codes(random, input.volume(), fill);
         let layout = WeightLayout::new(input.channels, output.channels, [1, 1], 1).expect("a valid shape");
         let packed = pack_weights(&layout, [1, 1], &weights);
         let channels = pack_channels(&bias, &multiplier);
@@ -133,12 +133,12 @@ fn conv_agrees(kernels: &Kernels, case: &Case) {
     let Case { input, channels_out, groups, window, pixels, shortcut, fill, seed } = *case;
     let random = &mut Random::new(seed);
     let terms = (input.channels / groups) as usize * usize::from(window.kernel[0]) * usize::from(window.kernel[1]);
-    let (weights, bias, multiplier) = parameters(random, channels_out as usize, terms, fill);
-    let codes = input_codes(random, input.byte_len(), fill);
+    let (weights, bias, multiplier) = parameters(random, [channels_out as usize, terms], INT8, fill);
+    let codes = input_codes(random, input.volume(), fill);
     let output = bounds(random);
     let [height, width] = output_size(input, window).map(|n| n as u32);
     let output_shape = Shape { height, width, channels: channels_out };
-    let residual: Vec<i8> = (0..output_shape.byte_len()).map(|_| random.code()).collect();
+    let residual: Vec<i8> = (0..output_shape.volume()).map(|_| random.code()).collect();
     let (zero_point, residual_multiplier) = (random.code(), random.fraction() / 2.0);
     let pad_codes = [(); 4].map(|()| random.code());
 
@@ -240,10 +240,10 @@ proptest! {
         let output_shape = Shape { height, width, channels };
         // All codes low, so that a padded zero would win.
         let ceiling = random.pick(&[127, -100]);
-        let input: Vec<i8> = (0..input_shape.byte_len()).map(|_| random.code().min(ceiling)).collect();
+        let input: Vec<i8> = (0..input_shape.volume()).map(|_| random.code().min(ceiling)).collect();
         for kernels in kernels::available() {
             let args = MaxPoolArgs { input: &input, input_shape, output_shape, window };
-            let mut written = Guarded::new(&vec![77; output_shape.byte_len()], 0x5a);
+            let mut written = Guarded::new(&vec![77; output_shape.volume()], 0x5a);
             (kernels.max_pool)(&args, written.inner());
             assert_eq!(written.into_inner(), naive::max_pool(&input, input_shape, window), "{}", kernels.name);
         }
@@ -258,21 +258,13 @@ proptest! {
     ) {
         let random = &mut Random::new(seed);
         let input_shape = Shape { height, width, channels };
-        let input = input_codes(random, input_shape.byte_len(), fill);
-        let output = bounds(random);
+        let input = input_codes(random, input_shape.volume(), fill);
         let zero_point = random.code();
-        let multiplier = random.fraction() / (height * width) as f32;
         for kernels in kernels::available() {
-            let args = GlobalAvgPoolArgs {
-                input: &input,
-                input_shape,
-                input_qparams: QParams { scale: 0.5, zero_point },
-                multiplier,
-                requantize: Requantize::new(output.zero_point, output.q_min, output.q_max),
-            };
+            let args = GlobalAvgPoolArgs { input: &input, input_shape, zero_point };
             let mut written = Guarded::new(&vec![77; channels as usize], 0x5a);
             (kernels.global_avg_pool)(&args, written.inner());
-            let naive = naive::global_avg_pool(&input, input_shape, zero_point, multiplier, output);
+            let naive = naive::global_avg_pool(&input, input_shape, zero_point);
             assert_eq!(written.into_inner(), naive, "{}", kernels.name);
         }
     }
@@ -285,8 +277,8 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let random = &mut Random::new(seed);
-        let (weights, bias, multiplier) = parameters(random, classes as usize, channels as usize, fill);
-        let input = input_codes(random, channels as usize, fill);
+        let (weights, bias, multiplier) = parameters(random, [classes as usize, channels as usize], MEAN, fill);
+        let input = mean_codes(random, channels as usize, fill);
         let layout = WeightLayout::new(channels, classes, [1, 1], 1).expect("a valid shape");
         let packed = [pack_weights(&layout, [1, 1], &weights), pack_channels(&bias, &multiplier)];
         let naive = naive::Conv {

@@ -101,7 +101,7 @@ fn faults_are_named() {
     Err("in place: writes over tensor 6 while it reads it")
     Err("project: writes over tensor 9 while it reads it")
     Err("mean: Tensor(13) starts at 257, which is no multiple of 64")
-    Err("mean: Tensor(13) at 1048576..1048594 leaves the arena")
+    Err("mean: Tensor(13) at 1048576..1048612 leaves the arena")
     Err("mean: byte 0 belongs to Tensor(12), not to Tensor(3)")
     Err("mean: byte 448 belongs to Tensor(11), not to Tensor(8)")
     Err("reduce: byte 256 belongs to Tensor(9), not to Tensor(6)")

@@ -1,7 +1,7 @@
 //! A whole model in one arena, against a naive run with memory for every tensor.
 
-use cardinal_format::TensorId;
-use cardinal_runtime::{Arena, Model, RuntimeError, Session, kernels};
+use cardinal_format::{Tensor, TensorId};
+use cardinal_runtime::{Arena, Codes, Model, RuntimeError, Session, kernels};
 use cardinal_tests::binary32::Exact;
 use cardinal_tests::buffer::Aligned;
 use cardinal_tests::model::{self, SMALL};
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 /// On every backend, every step's codes and the logits are those of the naive run; a second run changes nothing.
 fn agrees(bytes: &[u8], seed: u64, dirt: u8) {
     let model = Model::new(bytes).expect("a valid model");
-    let pixels = Random::new(seed).bytes(model.image().byte_len());
+    let pixels = Random::new(seed).bytes(model.image().volume());
     let naive = network::run(model.file(), &pixels);
     for kernels in kernels::available() {
         // The arena's old content must not matter, nor may the bytes behind it change.
@@ -23,7 +23,12 @@ fn agrees(bytes: &[u8], seed: u64, dirt: u8) {
         for _ in 0..2 {
             session.image_mut().copy_from_slice(&pixels);
             let mut steps = Vec::new();
-            let logits = session.run_observed(|step| steps.push(step.output.map(|(_, codes)| codes.to_vec())));
+            let logits = session.run_observed(|step| {
+                let codes = |(tensor, codes): (Tensor, Codes<'_>)| {
+                    (0..tensor.shape.volume()).map(|i| codes.get(i).expect("a code")).collect::<Vec<_>>()
+                };
+                steps.push(step.output.map(codes));
+            });
             let logits: Vec<Exact> = logits.iter().map(|&x| Exact::float(x)).collect();
             assert_eq!(steps, naive.codes, "{}", kernels.name);
             assert_eq!(logits, naive.logits, "{}", kernels.name);

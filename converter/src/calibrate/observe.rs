@@ -34,7 +34,7 @@ impl Observed {
         let sensitivities = sensitive.then(|| sensitivities(graph, &shapes));
         let mut observers: Vec<Option<Observer>> = vec![None; graph.layers.len()];
         let mut peaks = vec![ChannelPeaks::new(0); graph.layers.len()];
-        for layer in graph.observed() {
+        for layer in graph.calibrated() {
             observers[layer] = Some(match &sensitivities {
                 Some(sensitivities) => Observer::weighted(&sensitivities[layer]),
                 None => Observer::new(),
@@ -90,8 +90,8 @@ pub fn observe(
     so_far: Option<Observed>,
     mut keep: impl FnMut(&Observed) -> Result<(), Error>,
 ) -> Result<Observed, Error> {
-    let model = graph.float_model()?;
-    let observed = graph.observed();
+    let observed = graph.calibrated();
+    let model = graph.float_model_observing(&observed)?;
     let channels = graph.image.channels as usize;
     let nothing = Observed::nothing(graph, sensitive)?;
     let mut all = so_far.unwrap_or_else(|| nothing.clone());

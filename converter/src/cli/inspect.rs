@@ -36,6 +36,7 @@ struct Layer {
     projection: Option<Shortcut>,
     weight_bytes: usize,
     multiply_adds: u64,
+    code_bits: Option<usize>,
     scale: Option<f32>,
     zero_point: Option<i8>,
     arena_offset: Option<u32>,
@@ -101,7 +102,7 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
     let (kind, window, weight_bytes) = match op {
         Op::Conv(conv) => ("convolution", Some(conv.window), conv.weights.len() + conv.channels.len()),
         Op::MaxPool(pool) => ("max-pool", Some(pool.window), 0),
-        Op::GlobalAvgPool(_) => ("global average pool", None, 0),
+        Op::GlobalAvgPool(_) => ("global average pool, int16", None, 0),
         Op::Linear(linear) => ("linear", None, linear.weights.len() + linear.channels.len()),
     };
     let projection = match op {
@@ -129,6 +130,7 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
         projection: projection.map(|p| Shortcut { input: projected, stride: p.stride }),
         weight_bytes: weight_bytes + projection.map_or(0, |p| p.weights.len() + p.channels.len()),
         multiply_adds,
+        code_bits: output.map(|t| 8 * t.code_type.byte_len()),
         scale: output.map(|t| t.qparams.scale),
         zero_point: output.map(|t| t.qparams.zero_point),
         arena_offset: output.map(|t| t.offset),

@@ -3,14 +3,18 @@
 
 use core::ops::Range;
 
-use crate::bytes::u16_at;
+use crate::bytes::{u8_at, u16_at};
 use crate::layout::{ALIGN, NO_TENSOR, align_up, header};
+use crate::quant::{Mean, QParams};
 use crate::record::NAME_AT;
+use crate::tensor::{CODE_TYPE_AT, I16};
 use crate::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES, WeightLayout};
-use crate::{ChannelBlock, File, FormatError, Op, Projection, Residual, Resize, Shape, Tensor, TensorId};
+use crate::{ChannelBlock, CodeType, File, FormatError, Op, Projection, Residual, Resize, Shape, Tensor, TensorId};
 
 /// Multipliers above this are no quantization; the bound keeps equations (6) and (6b) free of infinities.
 const MAX_MULTIPLIER: f32 = 1_048_576.0;
+/// The largest magnitude of an int8 code.
+const LARGEST_CODE: u64 = 128;
 
 pub(crate) fn check(file: &File<'_>) -> Result<(), FormatError> {
     check_image(file)?;
@@ -75,7 +79,7 @@ fn unused_is_zero(record: &[u8], op: &Op<'_>) -> bool {
         (_, 26..28 | 52..) => !matches!(residual, Some(Residual::Projection(_))),
         (Op::Conv(_), 44..48) => !matches!(residual, Some(Residual::Identity { .. })),
         (Op::MaxPool(_), 16..48) => true,
-        (Op::GlobalAvgPool(_), 8..24 | 28..44) => true,
+        (Op::GlobalAvgPool(_), 8..48) => true,
         (Op::Linear(_), 8..32 | 44..48) => true,
         _ => false,
     };
@@ -105,18 +109,20 @@ fn check_image(file: &File<'_>) -> Result<(), FormatError> {
             return bad("mean or deviation");
         }
     }
-    let qparams = file.tensor(TensorId::IMAGE).map(|t| t.qparams);
-    if qparams != Some(crate::quant::QParams::IMAGE) {
-        return Err(FormatError::Tensor { tensor: 0, field: "scale or zero point (the image's are 1 and -128)" });
+    let bad = |field| Err(FormatError::Tensor { tensor: 0, field });
+    match file.tensor(TensorId::IMAGE) {
+        Some(image) if image.qparams != QParams::IMAGE => bad("scale or zero point (the image's are 1 and -128)"),
+        Some(image) if image.code_type != CodeType::I8 => bad("type of codes (the image's are bytes)"),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn check_tensor(file: &File<'_>, number: u16, record: &[u8]) -> Result<(), FormatError> {
     let bad = |field| Err(FormatError::Tensor { tensor: number, field });
     let tensor = Tensor::parse(record);
     let Shape { height, width, channels } = tensor.shape;
-    let len = height.checked_mul(width).and_then(|n| n.checked_mul(channels)).filter(|&n| n > 0);
+    let volume = height.checked_mul(width).and_then(|n| n.checked_mul(channels)).filter(|&n| n > 0);
+    let len = volume.and_then(|n| n.checked_mul(tensor.code_type.byte_len() as u32));
     let end = len.and_then(|len| len.checked_add(tensor.offset));
     if end.is_none_or(|end| end as usize > file.arena_len()) {
         return bad("shape or arena offset");
@@ -127,7 +133,10 @@ fn check_tensor(file: &File<'_>, number: u16, record: &[u8]) -> Result<(), Forma
     if !(tensor.qparams.scale.is_finite() && tensor.qparams.scale > 0.0) {
         return bad("scale");
     }
-    zeros(record, 21..record.len()).or(bad("a reserved byte"))
+    if u8_at(record, CODE_TYPE_AT) > I16 {
+        return bad("type of codes");
+    }
+    zeros(record, CODE_TYPE_AT + 1..record.len()).or(bad("a reserved byte"))
 }
 
 fn check_op(file: &File<'_>, number: usize, op: &Op<'_>, blobs: &mut Blobs) -> Result<(), FormatError> {
@@ -138,6 +147,17 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>, blobs: &mut Blobs) -> R
     let residual = op.residual().map(|id| find(id, "residual")).transpose()?;
     if op.output() == Some(TensorId::IMAGE) {
         return bad("output (the image is not written)");
+    }
+    let is_mean = matches!(op, Op::GlobalAvgPool(_));
+    let is = |tensor: &Tensor, wide: bool| (tensor.code_type == CodeType::I16) == wide;
+    if !is(&input, matches!(op, Op::Linear(_))) {
+        return bad("input (another type of codes)");
+    }
+    if output.is_some_and(|output| !is(&output, is_mean)) {
+        return bad("output (another type of codes)");
+    }
+    if residual.is_some_and(|residual| !is(&residual, false)) {
+        return bad("residual (another type of codes)");
     }
     let written = output.map_or(file.logits_range(), |t| t.range());
     if overlap(&input.range(), &written) {
@@ -161,13 +181,13 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>, blobs: &mut Blobs) -> R
             }
             let output = output.ok_or(FormatError::Op { op: number as u16, field: "output" })?;
             in_order(blobs, conv.weights, conv.channels)?;
-            check_weights(number, conv.weights, conv.channels, conv.layout(&input, &output))?;
+            check_weights(number, conv.weights, conv.channels, conv.layout(&input, &output), LARGEST_CODE)?;
             if let (Some(added), Some(from)) = (conv.residual, residual) {
                 check_residual(&added, [&from, &input, &output]).or_else(bad)?;
                 if let Residual::Projection(projection) = added {
                     in_order(blobs, projection.weights, projection.channels)?;
                     let layout = Projection::layout(&from, &output);
-                    check_weights(number, projection.weights, projection.channels, layout)?;
+                    check_weights(number, projection.weights, projection.channels, layout, LARGEST_CODE)?;
                 }
             }
         }
@@ -180,27 +200,29 @@ fn check_op(file: &File<'_>, number: usize, op: &Op<'_>, blobs: &mut Blobs) -> R
                 return bad("output (scale and zero point must be the input's)");
             }
         }
-        Op::GlobalAvgPool(pool) => {
+        Op::GlobalAvgPool(_) => {
             if shape != (Shape { height: 1, width: 1, ..input.shape }) || op.input() == TensorId::IMAGE {
                 return bad("output (must be 1×1 with the input's channels)");
             }
             // The sum of H·W codes must fit an i32.
-            if input.shape.height.saturating_mul(input.shape.width) > 1 << 23 || !is_multiplier(pool.multiplier) {
-                return bad("multiplier or size");
+            if input.shape.height.saturating_mul(input.shape.width) > 1 << 23 {
+                return bad("input (too many positions)");
+            }
+            if output.map(|t| t.qparams) != Some(Mean::qparams(input.qparams)) {
+                return bad("output (scale must be the input's by 16, zero point 0)");
             }
         }
         Op::Linear(linear) => {
-            if number + 1 != file.ops.len() || op.input() == TensorId::IMAGE {
-                return bad("kind (a linear layer is the last op, on codes)");
+            if number + 1 != file.ops.len() {
+                return bad("kind (a linear layer is the last op)");
             }
             let blocks = linear.channels.len() / CHANNEL_BLOCK_BYTES;
             if file.classes().div_ceil(BLOCK) != blocks {
                 return bad("weights (not the header's classes)");
             }
-            let inputs = u32::try_from(input.shape.byte_len()).unwrap_or(0);
-            let layout = WeightLayout::new(inputs, file.classes() as u32, [1, 1], 1);
+            let layout = WeightLayout::new(input.shape.channels, file.classes() as u32, [1, 1], 1);
             in_order(blobs, linear.weights, linear.channels)?;
-            check_weights(number, linear.weights, linear.channels, layout)?;
+            check_weights(number, linear.weights, linear.channels, layout, Mean::LARGEST as u64)?;
         }
     }
     if number + 1 == file.ops.len() && op.output().is_some() {
@@ -242,12 +264,13 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// Range of the weights and multipliers, and inequality (4) of the quantization page.
+/// Range of the weights and multipliers, and inequality (4) of the quantization page for inputs of this magnitude.
 fn check_weights(
     number: usize,
     weights: &[u8],
     channels: &[u8],
     layout: Option<WeightLayout>,
+    largest_code: u64,
 ) -> Result<(), FormatError> {
     let bad = |field| Err(FormatError::Op { op: number as u16, field });
     let (params, _) = channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
@@ -263,7 +286,7 @@ fn check_weights(
         let sums = magnitudes(packed).ok_or(FormatError::Op { op: number as u16, field: "weights (one is -128)" })?;
         let params = ChannelBlock::read(params);
         for (i, ((sum, bias), multiplier)) in sums.iter().zip(params.bias).zip(params.multiplier).enumerate() {
-            if u64::from(bias.unsigned_abs()) + 128 * u64::from(*sum) > i32::MAX as u64 {
+            if u64::from(bias.unsigned_abs()) + largest_code * u64::from(*sum) > i32::MAX as u64 {
                 return bad("bias (an accumulator could overflow)");
             }
             if !is_multiplier(multiplier) {

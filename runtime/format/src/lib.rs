@@ -36,4 +36,4 @@ pub use error::FormatError;
 pub use file::File;
 pub use op::{ChannelBlock, Conv, GlobalAvgPool, Linear, MaxPool, Op, Projection, Residual, Window};
 pub use preprocess::{Colour, Filter, Preprocess, Resize};
-pub use tensor::{Shape, Tensor, TensorId};
+pub use tensor::{CodeType, Shape, Tensor, TensorId};

@@ -177,20 +177,14 @@ pub struct MaxPool {
 pub struct GlobalAvgPool {
     /// Input.
     pub input: TensorId,
-    /// Output, 1×1×channels.
+    /// Output, 1×1×channels, int16 codes with the meaning [`Mean::qparams`](crate::quant::Mean::qparams).
     pub output: TensorId,
-    /// `s_x / (s_y · H · W)`.
-    pub multiplier: f32,
-    /// Bounds of the output codes.
-    pub q_min: i8,
-    /// Bounds of the output codes.
-    pub q_max: i8,
 }
 
 /// Classifier: float32 logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Linear<'a> {
-    /// Input, taken as one vector of all its bytes.
+    /// Input, a mean's int16 codes.
     pub input: TensorId,
     /// Packed weights, as of a 1×1 convolution.
     pub weights: &'a [u8],

@@ -22,8 +22,8 @@ impl QParams {
     }
 
     /// The real value of a code.
-    pub fn dequantize(self, code: i8) -> f32 {
-        self.scale * (i32::from(code) - i32::from(self.zero_point)) as f32
+    pub fn dequantize(self, code: impl Into<i32>) -> f32 {
+        self.scale * (code.into() - i32::from(self.zero_point)) as f32
     }
 }
 
@@ -63,6 +63,35 @@ impl Requantize {
     #[inline(always)]
     fn finish(self, steps: f32) -> i8 {
         (round_small(clamp(steps, self.low, self.high)) + self.zero_point) as i8
+    }
+}
+
+/// Equation (7): the mean of int8 codes as an int16 code.
+#[derive(Clone, Copy, Debug)]
+pub struct Mean {
+    multiplier: f32,
+}
+
+impl Mean {
+    /// Steps of the mean's codes in one step of the codes that it is taken of.
+    pub const STEPS: f32 = 16.0;
+    /// The largest magnitude of a mean's code.
+    pub const LARGEST: i16 = 255 * Self::STEPS as i16;
+
+    /// Of so many positions: 1 to 2²³, so that the sum of their codes fits an i32.
+    pub fn new(positions: u32) -> Self {
+        Mean { multiplier: Self::STEPS / positions as f32 }
+    }
+
+    /// What the mean's codes stand for, given the meaning of the codes that it is taken of.
+    pub fn qparams(of: QParams) -> QParams {
+        QParams { scale: of.scale / Self::STEPS, zero_point: 0 }
+    }
+
+    /// `sum` is that of all `q − z_x`.
+    #[inline(always)]
+    pub fn code(self, sum: i32) -> i16 {
+        round_small(sum as f32 * self.multiplier) as i16
     }
 }
 

@@ -52,7 +52,7 @@ impl<'a> Op<'a> {
         if matches!(kind, CONV | MAX_POOL) && !window.is_sane() {
             return Err(bad("window"));
         }
-        if matches!(kind, CONV | GLOBAL_AVG_POOL) && q_min > q_max {
+        if kind == CONV && q_min > q_max {
             return Err(bad("q_min"));
         }
         Ok(match kind {
@@ -94,13 +94,10 @@ impl<'a> Op<'a> {
                 })
             }
             MAX_POOL => Op::MaxPool(MaxPool { input, output: id(4, "output")?, window }),
-            GLOBAL_AVG_POOL => {
-                let (output, multiplier) = (id(4, "output")?, f32_at(record, 44));
-                Op::GlobalAvgPool(GlobalAvgPool { input, output, multiplier, q_min, q_max })
-            }
+            GLOBAL_AVG_POOL => Op::GlobalAvgPool(GlobalAvgPool { input, output: id(4, "output")? }),
             LINEAR => {
-                let inputs = u32::try_from(from.shape.byte_len()).map_err(|_| bad("input"))?;
                 // The classes are not in the record; they follow from the length of the weights.
+                let inputs = from.shape.channels;
                 let per_block = (inputs as usize).div_ceil(4).saturating_mul(64).max(1);
                 let blocks = (u32_at(record, 36) as usize).checked_div(per_block).unwrap_or(0);
                 let channels_out = u32::try_from(blocks.saturating_mul(BLOCK)).map_err(|_| bad("weights"))?;
@@ -165,11 +162,7 @@ impl<'a> Op<'a> {
                 put(record, 0, [MAX_POOL]);
                 window(record, &op.window);
             }
-            Op::GlobalAvgPool(op) => {
-                put(record, 0, [GLOBAL_AVG_POOL]);
-                put(record, 24, [op.q_min as u8, op.q_max as u8]);
-                put(record, 44, op.multiplier.to_le_bytes());
-            }
+            Op::GlobalAvgPool(_) => put(record, 0, [GLOBAL_AVG_POOL]),
             Op::Linear(op) => {
                 put(record, 0, [LINEAR]);
                 blobs(record, BLOBS_AT, weights_at, op.weights, channels_at);

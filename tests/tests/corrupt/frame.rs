@@ -161,7 +161,9 @@ fn tensors() {
     ]);
     sample.refused(&[
         ("the image's zero point", tensor(0) + 20, [0], bad(0, image)),
-        ("reserved, first", tensor(5) + 21, [1], bad(5, "a reserved byte")),
+        ("the image in int16", tensor(0) + 21, [1], bad(0, "type of codes (the image's are bytes)")),
+        ("no type of codes", tensor(5) + 21, [2], bad(5, "type of codes")),
+        ("reserved, first", tensor(5) + 22, [1], bad(5, "a reserved byte")),
         ("reserved, last", tensor(5) + 31, [1], bad(5, "a reserved byte")),
     ]);
 }

@@ -8,6 +8,8 @@ use cardinal_tests::random::Random;
 
 use crate::sample::*;
 
+const SCALE: &str = "output (scale must be the input's by 16, zero point 0)";
+
 #[test]
 fn op_fields() {
     let sample = Sample::new(&FIVE);
@@ -36,13 +38,16 @@ fn op_fields() {
         ("no input", op(SHORTCUT) + 2, u16(65535), in_op(SHORTCUT, "input")),
         ("no such output", op(SHORTCUT) + 4, u16(14), in_op(SHORTCUT, "output")),
         ("q_min above q_max", op(SHORTCUT) + 24, [1, 0], in_op(SHORTCUT, "q_min")),
-        ("a mean's q_min above its q_max", op(MEAN) + 24, [0xff, 0x80], in_op(MEAN, "q_min")),
         ("logits from a convolution", op(SHORTCUT) + 4, u16(65535), in_op(SHORTCUT, "output")),
         ("no such residual", op(EXPAND) + 6, u16(14), in_op(EXPAND, "residual")),
         ("output is the image", op(POOL) + 4, u16(0), in_op(POOL, "output (the image is not written)")),
         ("residual of another shape", op(EXPAND) + 6, u16(4), in_op(EXPAND, "residual (shape or place)")),
-        ("mean on its own input", op(MEAN) + 4, u16(10), in_op(MEAN, "output (overlaps the input)")),
-        ("mean of every position", op(MEAN) + 4, u16(9), in_op(MEAN, "output (must be 1×1 with the input's channels)")),
+        (
+            "mean of other channels",
+            op(MEAN) + 2,
+            u16(11),
+            in_op(MEAN, "output (must be 1×1 with the input's channels)"),
+        ),
     ]);
     sample.refused(&[
         ("no groups", op(GROUPED) + 16, u32(0), in_op(GROUPED, "groups")),
@@ -53,7 +58,26 @@ fn op_fields() {
         ("cardinality that groups do not divide", op(GROUPED) + 20, u32(3), in_op(GROUPED, "cardinality")),
         ("residual multiplier NaN", op(EXPAND) + 44, f32(f32::NAN), in_op(EXPAND, "residual multiplier")),
         ("residual multiplier below 0", op(IN_PLACE) + 44, f32(-0.5), in_op(IN_PLACE, "residual multiplier")),
-        ("mean's multiplier", op(MEAN) + 44, f32(f32::INFINITY), in_op(MEAN, "multiplier or size")),
+    ]);
+}
+
+/// Only a mean has int16 codes, on a grid sixteen times as fine as that of what it is taken of.
+#[test]
+fn types_of_codes() {
+    let sample = Sample::new(&FIVE);
+    let [int8, int16] = [[0], [1]];
+    sample.refused(&[
+        ("a convolution to int16", tensor(12) + 21, int16, in_op(PROJECT, "output (another type of codes)")),
+        ("a mean to int8", tensor(13) + 21, int8, in_op(MEAN, "output (another type of codes)")),
+        ("a mean with a zero point", tensor(13) + 20, [1], in_op(MEAN, SCALE)),
+    ]);
+    let scale = f32::from_bits(sample.u32(tensor(13) + 16));
+    sample.refused(&[("a mean of another scale", tensor(13) + 16, scale.next_up().to_le_bytes(), in_op(MEAN, SCALE))]);
+    let u16 = u16::to_le_bytes;
+    sample.refused(&[
+        ("a classifier of int8 codes", op(CLASSIFIER) + 2, u16(12), in_op(CLASSIFIER, "input (another type of codes)")),
+        ("a mean of a mean", op(MEAN) + 2, u16(13), in_op(MEAN, "input (another type of codes)")),
+        ("a shortcut in int16", op(EXPAND) + 6, u16(13), in_op(EXPAND, "residual (another type of codes)")),
     ]);
 }
 
@@ -63,12 +87,7 @@ fn op_order() {
     let record = |number: usize| <[u8; 64]>::try_from(&sample.bytes[op(number)..op(number + 1)]).expect("a record");
     sample.refused(&[
         ("no classifier", op(CLASSIFIER), record(MEAN), in_op(CLASSIFIER, "kind (the last op must write the logits)")),
-        (
-            "two classifiers",
-            op(MEAN),
-            record(CLASSIFIER),
-            in_op(MEAN, "kind (a linear layer is the last op, on codes)"),
-        ),
+        ("two classifiers", op(MEAN), record(CLASSIFIER), in_op(MEAN, "kind (a linear layer is the last op)")),
     ]);
 }
 
@@ -84,7 +103,7 @@ fn unused_fields() {
         (POOL, without([6, 7].into_iter().chain(16..48).collect())),
         (EXPAND, [vec![1], projection.clone()].concat()),
         (PROJECT, [1].into_iter().chain(44..48).collect()),
-        (MEAN, without([6, 7].into_iter().chain(8..24).chain(28..44).collect())),
+        (MEAN, without([6, 7].into_iter().chain(8..48).collect())),
         (CLASSIFIER, without((4..8).chain(8..32).chain(44..48).collect())),
     ];
     for (number, unused) in by_op {
@@ -225,6 +244,20 @@ fn overflow() {
         ("largest", bias, i32::MAX.to_le_bytes(), overflow),
         ("smallest", bias, i32::MIN.to_le_bytes(), overflow),
     ]);
+
+    // The classifier's inputs go up to 4080; class 2 has five quads of weights.
+    let overflow = in_op(CLASSIFIER, "bias (an accumulator could overflow)");
+    let magnitude = |quad: usize| -> i64 {
+        let at = sample.weights(CLASSIFIER) + quad * 64 + 2 * 4;
+        sample.bytes[at..at + 4].iter().map(|&w| i64::from(w as i8).abs()).sum()
+    };
+    let room = i64::from(i32::MAX) - 4080 * (0..5).map(magnitude).sum::<i64>();
+    let bias = sample.channels(CLASSIFIER) + 2 * 4;
+    assert_eq!(sample.error(bias, &i32(-room)), None);
+    sample.refused(&[
+        ("one too many for a classifier", bias, i32(room + 1), overflow),
+        ("one too few for a classifier", bias, i32(-room - 1), overflow),
+    ]);
 }
 
 #[test]
@@ -233,6 +266,7 @@ fn liveness() {
     let place = |number: usize| sample.u32(tensor(number)).to_le_bytes();
     sample.refused(&[
         ("output on the input", tensor(1), place(0), in_op(STEM, "output (overlaps the input)")),
+        ("mean on its input", tensor(13), place(12), in_op(MEAN, "output (overlaps the input)")),
         ("logits on the input", 20, place(13), in_op(CLASSIFIER, "output (overlaps the input)")),
         ("input on the shortcut", tensor(5), place(3), in_op(EXPAND, "residual (shape or place)")),
         ("input on the projection's", tensor(11), place(9), in_op(PROJECT, "residual (shape or place)")),

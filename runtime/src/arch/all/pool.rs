@@ -1,5 +1,7 @@
 //! Max-pool and global average pool.
 
+use cardinal_format::quant::Mean;
+
 use crate::kernels::{GlobalAvgPoolArgs, MaxPoolArgs};
 
 /// The largest code of each channel in the part of the window inside the input.
@@ -35,9 +37,10 @@ const STRIP: usize = 64;
 
 /// Equation (7) of the quantization page.
 #[inline(always)]
-pub(crate) fn global_avg_pool(args: &GlobalAvgPoolArgs<'_>, output: &mut [i8]) {
+pub(crate) fn global_avg_pool(args: &GlobalAvgPoolArgs<'_>, output: &mut [i16]) {
     let channels = (args.input_shape.channels as usize).max(1);
-    let zero_point = i32::from(args.input_qparams.zero_point);
+    let zero_point = i32::from(args.zero_point);
+    let mean = Mean::new(args.input_shape.height * args.input_shape.width);
     for (strip, output) in output.chunks_mut(STRIP).enumerate() {
         let mut sums = [0i32; STRIP];
         for position in args.input.chunks_exact(channels) {
@@ -46,7 +49,7 @@ pub(crate) fn global_avg_pool(args: &GlobalAvgPoolArgs<'_>, output: &mut [i8]) {
             }
         }
         for (code, sum) in output.iter_mut().zip(sums) {
-            *code = args.requantize.code(sum, args.multiplier);
+            *code = mean.code(sum);
         }
     }
 }

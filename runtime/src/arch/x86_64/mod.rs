@@ -30,7 +30,7 @@ macro_rules! compiled_for {
 
             compiled_for!(kernel conv, ConvArgs<'_>, [i8], $features);
             compiled_for!(kernel max_pool, MaxPoolArgs<'_>, [i8], $features);
-            compiled_for!(kernel global_avg_pool, GlobalAvgPoolArgs<'_>, [i8], $features);
+            compiled_for!(kernel global_avg_pool, GlobalAvgPoolArgs<'_>, [i16], $features);
             compiled_for!(kernel linear, LinearArgs<'_>, [f32], $features);
         }
     };
