@@ -69,10 +69,10 @@ impl State {
         self
     }
 
-    /// As [`observe`], from where it got to; `name` tells what is seen from what else is.
+    /// As [`observe()`], from where it got to; `name` tells what is seen from what else is.
     ///
     /// # Errors
-    /// As [`observe`], or the file cannot be written.
+    /// As [`observe()`], or the file cannot be written.
     pub fn observe(
         &mut self,
         name: &str,
