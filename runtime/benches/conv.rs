@@ -22,7 +22,7 @@ const SHAPES: [(&str, u32, u32, u32, u8, u8, u32); 8] = [
 
 /// A convolution and what it reads.
 struct Layer {
-    input: Vec<i8>,
+    input: Vec<u8>,
     input_shape: Shape,
     output_shape: Shape,
     window: Window,
@@ -42,7 +42,7 @@ impl Layer {
         let output_shape = Shape { height, width, channels: cout };
         let per_output = u64::from(kernel) * u64::from(kernel) * u64::from(cin / groups);
         Layer {
-            input: (0..input_shape.volume()).map(|i| (i * 31 % 251) as i8).collect(),
+            input: (0..input_shape.volume()).map(|i| (i * 31 % 251) as u8).collect(),
             input_shape,
             output_shape,
             window,
@@ -58,6 +58,7 @@ impl Layer {
             input: &self.input,
             input_shape: self.input_shape,
             output_shape: self.output_shape,
+            first: 0,
             pixels: self.input_shape.channels == 3,
             window: self.window,
             pad_codes: [-128; 4],

@@ -9,15 +9,47 @@ use cardinal_format::{Shape, Window};
 
 use crate::arch;
 
-/// A convolution between two tensors. Slices have the lengths that shapes and layout imply.
+/// How a backend keeps int8 codes in the arena's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// As they are.
+    Signed,
+    /// The code + 128, as pixels come: one factor of x86's dot products is unsigned.
+    Biased,
+}
+
+impl Storage {
+    /// A code's bits that are inverted in its byte.
+    pub const fn flip(self) -> u8 {
+        match self {
+            Storage::Signed => 0,
+            Storage::Biased => 0x80,
+        }
+    }
+
+    /// The byte of a code.
+    pub const fn byte(self, code: i8) -> u8 {
+        code as u8 ^ self.flip()
+    }
+
+    /// The code of a byte.
+    pub const fn code(self, byte: u8) -> i8 {
+        (byte ^ self.flip()) as i8
+    }
+}
+
+/// A part of a convolution between two tensors. Slices have the lengths that shapes and layout imply; their bytes are codes
+/// as the backend's [`Storage`] has them.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvArgs<'a> {
-    /// Codes, height × width × channels; raw pixels if `pixels`.
-    pub input: &'a [i8],
+    /// Height × width × channels; pixels if `pixels`.
+    pub input: &'a [u8],
     /// Extent of the input.
     pub input_shape: Shape,
-    /// Extent of the output.
+    /// Extent of the whole output.
     pub output_shape: Shape,
+    /// The first output position, row by row, that is computed; the output slice ends the part.
+    pub first: usize,
     /// The input holds bytes 0…255; their code is the byte − 128.
     pub pixels: bool,
     /// Kernel, stride, padding.
@@ -43,8 +75,8 @@ pub enum ResidualArgs<'a> {
     None,
     /// Codes of the output's shape.
     Separate {
-        /// The codes.
-        codes: &'a [i8],
+        /// The codes of the whole output's positions.
+        codes: &'a [u8],
         /// Their zero point.
         zero_point: i8,
         /// m_r.
@@ -64,8 +96,8 @@ pub enum ResidualArgs<'a> {
 /// A 1×1 convolution without padding, in one group, whose accumulators are added.
 #[derive(Clone, Copy, Debug)]
 pub struct ProjectionArgs<'a> {
-    /// Codes.
-    pub input: &'a [i8],
+    /// Height × width × channels.
+    pub input: &'a [u8],
     /// Extent of the input.
     pub input_shape: Shape,
     /// Down, across.
@@ -81,8 +113,8 @@ pub struct ProjectionArgs<'a> {
 /// A max-pool.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPoolArgs<'a> {
-    /// Codes.
-    pub input: &'a [i8],
+    /// Height × width × channels.
+    pub input: &'a [u8],
     /// Extent of the input.
     pub input_shape: Shape,
     /// Extent of the output.
@@ -94,8 +126,8 @@ pub struct MaxPoolArgs<'a> {
 /// A global average pool.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPoolArgs<'a> {
-    /// Codes.
-    pub input: &'a [i8],
+    /// Height × width × channels.
+    pub input: &'a [u8],
     /// Extent of the input.
     pub input_shape: Shape,
     /// The input's zero point.
@@ -120,10 +152,12 @@ pub struct LinearArgs<'a> {
 pub struct Kernels {
     /// Name, as `cardinal bench --backend` takes it.
     pub name: &'static str,
+    /// How it keeps codes.
+    pub storage: Storage,
     /// Convolution; writes all of `output`.
-    pub conv: fn(&ConvArgs<'_>, output: &mut [i8]),
+    pub conv: fn(&ConvArgs<'_>, output: &mut [u8]),
     /// Max-pool; writes all of `output`.
-    pub max_pool: fn(&MaxPoolArgs<'_>, output: &mut [i8]),
+    pub max_pool: fn(&MaxPoolArgs<'_>, output: &mut [u8]),
     /// Global average pool; writes one code per channel.
     pub global_avg_pool: fn(&GlobalAvgPoolArgs<'_>, output: &mut [i16]),
     /// Classifier; writes one logit per class.

@@ -5,7 +5,7 @@ use cardinal_format::weights::WeightLayout;
 use cardinal_format::{CodeType, FormatError, Op, Projection, Residual, Tensor, TensorId};
 
 use crate::kernels::{
-    self, ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs,
+    self, ConvArgs, GlobalAvgPoolArgs, Kernels, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs, Storage,
 };
 use crate::model::Model;
 
@@ -49,28 +49,22 @@ pub struct Step<'a> {
 }
 
 /// A tensor's codes, in the order height, width, channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codes<'a> {
-    /// Of every tensor but a mean.
-    I8(&'a [i8]),
-    /// A mean's.
-    I16(&'a [i16]),
+#[derive(Clone, Copy, Debug)]
+pub struct Codes<'a> {
+    bytes: &'a [u8],
+    code_type: CodeType,
+    storage: Storage,
 }
 
 impl Codes<'_> {
     /// The code at a place.
     pub fn get(&self, index: usize) -> Option<i32> {
-        match self {
-            Codes::I8(codes) => codes.get(index).copied().map(i32::from),
-            Codes::I16(codes) => codes.get(index).copied().map(i32::from),
-        }
-    }
-
-    /// The codes as they lie in the arena.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Codes::I8(codes) => bytemuck::cast_slice(codes),
-            Codes::I16(codes) => bytemuck::cast_slice(codes),
+        match self.code_type {
+            CodeType::I8 => self.bytes.get(index).map(|&byte| i32::from(self.storage.code(byte))),
+            CodeType::I16 => {
+                let (codes, _) = self.bytes.as_chunks();
+                codes.get(index).map(|&code| i32::from(i16::from_ne_bytes(code)))
+            }
         }
     }
 }
@@ -118,14 +112,8 @@ impl<'m, 'b> Session<'m, 'b> {
             debug_assert!(done.is_some(), "a checked file has no op that cannot run: {name}");
             let output = op.output().and_then(|id| {
                 let tensor = file.tensor(id)?;
-                let bytes = self.arena.get(tensor.range())?;
-                Some((
-                    tensor,
-                    match tensor.code_type {
-                        CodeType::I8 => Codes::I8(bytemuck::cast_slice(bytes)),
-                        CodeType::I16 => Codes::I16(bytemuck::try_cast_slice(bytes).ok()?),
-                    },
-                ))
+                let (code_type, storage) = (tensor.code_type, self.kernels.storage);
+                Some((tensor, Codes { bytes: self.arena.get(tensor.range())?, code_type, storage }))
             });
             show(Step { name, op, output });
         }
@@ -145,6 +133,7 @@ impl<'m, 'b> Session<'m, 'b> {
                     input: &[],
                     input_shape: input.shape,
                     output_shape: output.shape,
+                    first: 0,
                     pixels,
                     window: conv.window,
                     pad_codes: conv.pad_codes,
@@ -162,8 +151,7 @@ impl<'m, 'b> Session<'m, 'b> {
                     Some((residual, tensor)) if tensor.offset != output.offset => {
                         let ranges = [output.range(), input.range(), tensor.range()];
                         let [to, from, codes] = self.arena.get_disjoint_mut(ranges).ok()?;
-                        args.input = bytemuck::cast_slice(from);
-                        let codes = bytemuck::cast_slice(codes);
+                        args.input = from;
                         args.residual = match residual {
                             Residual::Identity { multiplier, .. } => {
                                 ResidualArgs::Separate { codes, zero_point: tensor.qparams.zero_point, multiplier }
@@ -179,16 +167,16 @@ impl<'m, 'b> Session<'m, 'b> {
                                 })
                             }
                         };
-                        (self.kernels.conv)(&args, bytemuck::cast_slice_mut(to));
+                        (self.kernels.conv)(&args, to);
                     }
                     residual => {
                         let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
-                        args.input = bytemuck::cast_slice(from);
+                        args.input = from;
                         // What a projection reads never lies where the output goes.
                         if let Some((Residual::Identity { multiplier, .. }, tensor)) = residual {
                             args.residual = ResidualArgs::InPlace { zero_point: tensor.qparams.zero_point, multiplier };
                         }
-                        (self.kernels.conv)(&args, bytemuck::cast_slice_mut(to));
+                        (self.kernels.conv)(&args, to);
                     }
                 }
             }
@@ -196,21 +184,18 @@ impl<'m, 'b> Session<'m, 'b> {
                 let output = file.tensor(pool.output)?;
                 let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
                 let args = MaxPoolArgs {
-                    input: bytemuck::cast_slice(from),
+                    input: from,
                     input_shape: input.shape,
                     output_shape: output.shape,
                     window: pool.window,
                 };
-                (self.kernels.max_pool)(&args, bytemuck::cast_slice_mut(to));
+                (self.kernels.max_pool)(&args, to);
             }
             Op::GlobalAvgPool(pool) => {
                 let output = file.tensor(pool.output)?;
                 let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
-                let args = GlobalAvgPoolArgs {
-                    input: bytemuck::cast_slice(from),
-                    input_shape: input.shape,
-                    zero_point: input.qparams.zero_point,
-                };
+                let args =
+                    GlobalAvgPoolArgs { input: from, input_shape: input.shape, zero_point: input.qparams.zero_point };
                 (self.kernels.global_avg_pool)(&args, bytemuck::try_cast_slice_mut(to).ok()?);
             }
             Op::Linear(linear) => {

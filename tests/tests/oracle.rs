@@ -6,7 +6,7 @@ use cardinal_format::write::{pack_channels, pack_weights};
 use cardinal_format::{Shape, Window};
 use cardinal_runtime::Kernels;
 use cardinal_runtime::kernels::{
-    self, ConvArgs, GlobalAvgPoolArgs, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs,
+    self, ConvArgs, GlobalAvgPoolArgs, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs, Storage,
 };
 use cardinal_tests::binary32::{self, Exact};
 use cardinal_tests::buffer::Guarded;
@@ -84,6 +84,38 @@ fn shortcut() -> impl Strategy<Value = Shortcut> {
     prop_oneof![2 => other, 1 => projection]
 }
 
+/// What backends have tiles for: blocks of sixteen outputs whole, 1×1 windows, stems, and 3×3 in square groups of a power
+/// of two; extents at, below and above the sizes of tiles.
+fn tiled() -> impl Strategy<Value = Case> {
+    let padding = prop_oneof![Just([1u8; 4]), [0u8..3, 0u8..3, 0u8..3, 0u8..3]];
+    let square = |side: u8, stride, padding| Window { kernel: [side; 2], stride: [stride; 2], padding };
+    let outputs = select(&[16u32, 32, 48, 64, 80, 144][..]);
+    let point = (select(&[4u32, 8, 20, 64, 100][..]), outputs.clone(), 1u8..=2)
+        .prop_map(move |(cin, cout, stride)| ([1, cin, cout], square(1, stride, [0; 4]), [14, 14]));
+    let stem = (select(&[1u32, 3, 4][..]), outputs, select(&[3u8, 7][..]), 1u8..=2)
+        .prop_map(move |(cin, cout, side, stride)| ([1, cin, cout], square(side, stride, [side / 2; 4]), [9, 16]));
+    let widths =
+        select(&[(4u32, 4u32), (4, 20), (4, 32), (8, 2), (8, 10), (16, 3), (16, 5), (32, 2), (32, 3), (64, 2)]);
+    let grouped = (widths, 1u8..=2, padding, select(&[16u32, 70][..])).prop_map(
+        move |((width, groups), stride, padding, columns)| {
+            ([groups, width * groups, width * groups], square(3, stride, padding), [5, columns])
+        },
+    );
+    let fill = select(&[Fill::Random, Fill::Saturating][..]);
+    (prop_oneof![point, stem, grouped], any::<[u32; 2]>(), any::<bool>(), shortcut(), fill, any::<u64>()).prop_map(
+        |(([groups, channels, channels_out], window, most), sides, pixels, shortcut, fill, seed)| {
+            // No smaller than the window without its padding.
+            let side = |i: usize| {
+                let least = u32::from(window.kernel[i]);
+                least + sides[i] % most[i]
+            };
+            let input = Shape { height: side(0), width: side(1), channels };
+            let shortcut = if groups > 1 { Shortcut::None } else { shortcut };
+            Case { input, channels_out, groups, window, pixels: pixels && groups == 1, shortcut, fill, seed }
+        },
+    )
+}
+
 fn case() -> impl Strategy<Value = Case> {
     let shortcut = shortcut();
     let fill = select(&[Fill::Random, Fill::Random, Fill::Saturating][..]);
@@ -117,9 +149,9 @@ impl Projected {
         Projected { conv, codes, layout, weights: packed, channels }
     }
 
-    fn args(&self) -> ResidualArgs<'_> {
+    fn args<'a>(&'a self, stored: &'a [u8]) -> ResidualArgs<'a> {
         ResidualArgs::Projection(ProjectionArgs {
-            input: &self.codes,
+            input: stored,
             input_shape: self.conv.input,
             stride: self.conv.window.stride,
             layout: self.layout,
@@ -151,15 +183,16 @@ fn conv_agrees(kernels: &Kernels, case: &Case) {
         _ => None,
     };
 
-    let stored: Vec<i8> = match pixels {
-        true => codes.iter().map(|&q| (i16::from(q) + 128) as u8 as i8).collect(),
-        false => codes.clone(),
-    };
+    let store = |codes: &[i8], storage: Storage| codes.iter().map(|&code| storage.byte(code)).collect::<Vec<u8>>();
+    let stored = store(&codes, if pixels { Storage::Biased } else { kernels.storage });
+    let added = store(&residual, kernels.storage);
+    let read = projected.as_ref().map_or(Vec::new(), |projected| store(&projected.codes, kernels.storage));
     let layout = WeightLayout::new(input.channels, channels_out, window.kernel, groups).expect("a valid shape");
     let args = ConvArgs {
         input: &stored,
         input_shape: input,
         output_shape,
+        first: 0,
         pixels,
         window,
         pad_codes,
@@ -169,20 +202,29 @@ fn conv_agrees(kernels: &Kernels, case: &Case) {
         requantize: Requantize::new(output.zero_point, output.q_min, output.q_max),
         residual: match shortcut {
             Shortcut::None => ResidualArgs::None,
-            Shortcut::Separate => {
-                ResidualArgs::Separate { codes: &residual, zero_point, multiplier: residual_multiplier }
-            }
+            Shortcut::Separate => ResidualArgs::Separate { codes: &added, zero_point, multiplier: residual_multiplier },
             Shortcut::InPlace => ResidualArgs::InPlace { zero_point, multiplier: residual_multiplier },
-            Shortcut::Projection { .. } => projected.as_ref().map_or(ResidualArgs::None, Projected::args),
+            Shortcut::Projection { .. } => {
+                projected.as_ref().map_or(ResidualArgs::None, |projected| projected.args(&read))
+            }
         },
     };
     // Without a residual in place, what the output held before must not matter.
-    let before: Vec<i8> = match shortcut {
-        Shortcut::InPlace => residual.clone(),
-        _ => (0..residual.len()).map(|_| random.code()).collect(),
+    let before: Vec<u8> = match shortcut {
+        Shortcut::InPlace => added.clone(),
+        _ => (0..residual.len()).map(|_| random.bits() as u8).collect(),
     };
     let mut written = Guarded::new(&before, 0x5a);
     (kernels.conv)(&args, written.inner());
+    let written = written.into_inner();
+    // The same in two parts.
+    let mut parts = Guarded::new(&before, 0x5a);
+    let cut = random.below((height * width + 1) as usize);
+    let (one, two) = parts.inner().split_at_mut(cut * channels_out as usize);
+    (kernels.conv)(&args, one);
+    (kernels.conv)(&ConvArgs { first: cut, ..args }, two);
+    assert_eq!(parts.into_inner(), written, "{}, cut at {cut}", kernels.name);
+    let written: Vec<i8> = written.into_iter().map(|byte| kernels.storage.code(byte)).collect();
 
     let (groups, channels_out) = (groups as usize, channels_out as usize);
     let naive = naive::Conv { input, channels_out, window, groups, weights, bias, multiplier, pad_codes };
@@ -191,7 +233,7 @@ fn conv_agrees(kernels: &Kernels, case: &Case) {
         (_, Some(Projected { conv, codes, .. })) => Some(naive::Shortcut::Projection { conv, codes }),
         _ => Some(naive::Shortcut::Identity { codes: &residual, zero_point, multiplier: residual_multiplier }),
     };
-    assert_eq!(written.into_inner(), naive.run(&codes, output, shortcut), "{}", kernels.name);
+    assert_eq!(written, naive.run(&codes, output, shortcut), "{}", kernels.name);
 }
 
 #[test]
@@ -223,6 +265,17 @@ fn every_group_width_and_row_length() {
 }
 
 proptest! {
+    #![proptest_config(cases(600))]
+
+    #[test]
+    fn conv_in_tiles(case in tiled()) {
+        for kernels in kernels::available() {
+            conv_agrees(kernels, &case);
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(cases(3000))]
 
     #[test]
@@ -242,10 +295,12 @@ proptest! {
         let ceiling = random.pick(&[127, -100]);
         let input: Vec<i8> = (0..input_shape.volume()).map(|_| random.code().min(ceiling)).collect();
         for kernels in kernels::available() {
-            let args = MaxPoolArgs { input: &input, input_shape, output_shape, window };
+            let stored: Vec<u8> = input.iter().map(|&code| kernels.storage.byte(code)).collect();
+            let args = MaxPoolArgs { input: &stored, input_shape, output_shape, window };
             let mut written = Guarded::new(&vec![77; output_shape.volume()], 0x5a);
             (kernels.max_pool)(&args, written.inner());
-            assert_eq!(written.into_inner(), naive::max_pool(&input, input_shape, window), "{}", kernels.name);
+            let written: Vec<i8> = written.into_inner().into_iter().map(|byte| kernels.storage.code(byte)).collect();
+            assert_eq!(written, naive::max_pool(&input, input_shape, window), "{}", kernels.name);
         }
     }
 
@@ -261,7 +316,8 @@ proptest! {
         let input = input_codes(random, input_shape.volume(), fill);
         let zero_point = random.code();
         for kernels in kernels::available() {
-            let args = GlobalAvgPoolArgs { input: &input, input_shape, zero_point };
+            let stored: Vec<u8> = input.iter().map(|&code| kernels.storage.byte(code)).collect();
+            let args = GlobalAvgPoolArgs { input: &stored, input_shape, zero_point };
             let mut written = Guarded::new(&vec![77; channels as usize], 0x5a);
             (kernels.global_avg_pool)(&args, written.inner());
             let naive = naive::global_avg_pool(&input, input_shape, zero_point);

@@ -46,6 +46,21 @@ impl Requantize {
         }
     }
 
+    /// `q_max − z_y`, which steps are cut to before they are rounded.
+    pub fn high(self) -> f32 {
+        self.high
+    }
+
+    /// z_y.
+    pub fn zero_point(self) -> i8 {
+        self.zero_point as i8
+    }
+
+    /// The smallest code that is written.
+    pub fn q_min(self) -> i8 {
+        (self.low as i32 + self.zero_point) as i8
+    }
+
     /// Equation (5).
     #[inline(always)]
     pub fn code(self, acc: i32, multiplier: f32) -> i8 {

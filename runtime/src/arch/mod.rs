@@ -2,6 +2,8 @@
 
 pub(crate) mod all;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
+pub(crate) mod generic;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod x86_64;
 
 use crate::kernels::Kernels;

@@ -44,10 +44,10 @@ impl<'a> Projection<'a> {
 
     /// As [`store`], with `acc_p` added.
     #[inline(always)]
-    fn store(
+    fn store<const FLIP: u8>(
         &self,
         args: &ConvArgs<'_>,
-        output: &mut [i8],
+        output: &mut [u8],
         position: usize,
         block: usize,
         [acc, acc_p]: [&Sums; 2],
@@ -57,17 +57,17 @@ impl<'a> Projection<'a> {
         let lanes = acc.iter().zip(&p.multiplier);
         let added = acc_p.iter().zip(&self.params.multiplier);
         for ((to, (&acc, &m)), (&acc_p, &m_p)) in to.iter_mut().zip(lanes).zip(added) {
-            *to = args.requantize.code_with_residual(acc, m, acc_p, m_p);
+            *to = args.requantize.code_with_residual(acc, m, acc_p, m_p) as u8 ^ FLIP;
         }
     }
 }
 
 /// Equations (3), (5), (6) and (6b) of the quantization page.
 #[inline(always)]
-pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
-    let plan = Plan::new(args);
+pub(crate) fn conv<const FLIP: u8>(args: &ConvArgs<'_>, output: &mut [u8]) {
+    let plan = Plan::new::<FLIP>(args);
     let projection = match &args.residual {
-        ResidualArgs::Projection(projection) => Some((projection, Plan::of_projection(projection))),
+        ResidualArgs::Projection(projection) => Some((projection, Plan::of_projection::<FLIP>(projection))),
         _ => None,
     };
     // Channels per group, where input and output have the same and no block is cut off.
@@ -75,7 +75,7 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
     let square = args.input_shape.channels as usize == channels && channels.is_multiple_of(BLOCK);
     let width = square.then_some(args.layout.in_per_group());
     let out_width = (args.output_shape.width as usize).max(1);
-    let positions = args.output_shape.height as usize * out_width;
+    let positions = output.len() / channels.max(1);
     let (params, _) = args.channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
     let blocks = args.weights.chunks_exact(args.layout.block_bytes().max(1));
     for (block, (weights, params)) in blocks.zip(params).enumerate() {
@@ -85,7 +85,7 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
             core::array::from_fn(|i| args.layout.first_input((block * BLOCK + i).min(channels - 1)));
         // All sixteen outputs read the same inputs.
         let dense = first_input.iter().all(|&c| c == first_input[0]);
-        let (mut x, mut y, mut done) = (0, 0, 0);
+        let (mut x, mut y, mut done) = (args.first % out_width, args.first / out_width, 0);
         while done < positions {
             let tile: [Output; TILE] = core::array::from_fn(|i| {
                 let past = x + i >= out_width;
@@ -101,13 +101,13 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
                     match &projection {
                         None => {
                             for (i, sums) in sums.iter().enumerate() {
-                                store(args, output, done + i, block, sums, &params);
+                                store::<FLIP>(args, output, done + i, block, sums, &params);
                             }
                         }
                         Some(projection) => {
                             let added = projection.tile(tile);
                             for (i, (sums, added)) in sums.iter().zip(&added).enumerate() {
-                                projection.store(args, output, done + i, block, [sums, added], &params);
+                                projection.store::<FLIP>(args, output, done + i, block, [sums, added], &params);
                             }
                         }
                     }
@@ -122,9 +122,16 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
                         _ => narrow_one(&plan, at, &first_input, weights, &params.bias),
                     };
                     match &projection {
-                        None => store(args, output, done, block, &sums, &params),
+                        None => store::<FLIP>(args, output, done, block, &sums, &params),
                         Some(projection) => {
-                            projection.store(args, output, done, block, [&sums, &projection.one((y, x))], &params);
+                            projection.store::<FLIP>(
+                                args,
+                                output,
+                                done,
+                                block,
+                                [&sums, &projection.one((y, x))],
+                                &params,
+                            );
                         }
                     }
                     1
@@ -139,23 +146,32 @@ pub(crate) fn conv(args: &ConvArgs<'_>, output: &mut [i8]) {
     }
 }
 
-/// The codes of a block's channels at one position, without those that are no output channels, and where they begin.
+/// The bytes of a block's channels at one position of the part, without those that are no output channels, and where they
+/// are in the whole output.
 #[inline(always)]
 fn codes<'o>(
     args: &ConvArgs<'_>,
-    output: &'o mut [i8],
+    output: &'o mut [u8],
     position: usize,
     block: usize,
-) -> Option<(usize, &'o mut [i8])> {
+) -> Option<(usize, &'o mut [u8])> {
     let channels = args.layout.channels_out();
     let first = position * channels + block * BLOCK;
     let len = BLOCK.min(channels - block * BLOCK);
-    Some((first, output.get_mut(first..first + len)?))
+    Some((args.first * channels + first, output.get_mut(first..first + len)?))
 }
 
 /// Requantizes sixteen accumulators and writes those that are output channels.
 #[inline(always)]
-fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: usize, acc: &Sums, p: &ChannelBlock) {
+fn store<const FLIP: u8>(
+    args: &ConvArgs<'_>,
+    output: &mut [u8],
+    position: usize,
+    block: usize,
+    acc: &Sums,
+    p: &ChannelBlock,
+) {
+    let code = |byte: u8| i32::from((byte ^ FLIP) as i8);
     let Some((first, to)) = codes(args, output, position, block) else { return };
     let lanes = acc.iter().zip(&p.multiplier);
     let y = args.requantize;
@@ -163,18 +179,18 @@ fn store(args: &ConvArgs<'_>, output: &mut [i8], position: usize, block: usize, 
         // A projection is added by its own `store`.
         ResidualArgs::None | ResidualArgs::Projection(_) => {
             for (to, (&acc, &m)) in to.iter_mut().zip(lanes) {
-                *to = y.code(acc, m);
+                *to = y.code(acc, m) as u8 ^ FLIP;
             }
         }
         ResidualArgs::Separate { codes, zero_point, multiplier } => {
             let codes = codes.get(first..first + to.len()).unwrap_or_default();
             for ((to, (&acc, &m)), &r) in to.iter_mut().zip(lanes).zip(codes) {
-                *to = y.code_with_residual(acc, m, i32::from(r) - i32::from(zero_point), multiplier);
+                *to = y.code_with_residual(acc, m, code(r) - i32::from(zero_point), multiplier) as u8 ^ FLIP;
             }
         }
         ResidualArgs::InPlace { zero_point, multiplier } => {
             for (to, (&acc, &m)) in to.iter_mut().zip(lanes) {
-                *to = y.code_with_residual(acc, m, i32::from(*to) - i32::from(zero_point), multiplier);
+                *to = y.code_with_residual(acc, m, code(*to) - i32::from(zero_point), multiplier) as u8 ^ FLIP;
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The portable backend: safe Rust that says what the arithmetic is, written so that the compiler vectorizes it. Every
 //! other backend equals it bit for bit.
 //!
+//! `FLIP` is the backend's [`Storage::flip`]: other backends take these kernels for what they have none of their own for.
+//!
 //! Everything here is `inline(always)`: another architecture's module can compile it once more with more CPU features.
 
 mod conv;
@@ -12,6 +14,16 @@ pub(crate) use conv::conv;
 pub(crate) use linear::linear;
 pub(crate) use pool::{global_avg_pool, max_pool};
 
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, Storage};
 
-pub(crate) const KERNELS: Kernels = Kernels { name: "portable", conv, max_pool, global_avg_pool, linear };
+/// Of [`Storage::Signed`].
+pub(crate) const SIGNED: u8 = Storage::Signed.flip();
+
+pub(crate) const KERNELS: Kernels = Kernels {
+    name: "portable",
+    storage: Storage::Signed,
+    conv: conv::<SIGNED>,
+    max_pool: max_pool::<SIGNED>,
+    global_avg_pool: global_avg_pool::<SIGNED>,
+    linear,
+};

@@ -6,7 +6,7 @@ use crate::kernels::{GlobalAvgPoolArgs, MaxPoolArgs};
 
 /// The largest code of each channel in the part of the window inside the input.
 #[inline(always)]
-pub(crate) fn max_pool(args: &MaxPoolArgs<'_>, output: &mut [i8]) {
+pub(crate) fn max_pool<const FLIP: u8>(args: &MaxPoolArgs<'_>, output: &mut [u8]) {
     let (input, window) = (args.input_shape, args.window);
     let channels = (input.channels as usize).max(1);
     let width = (args.output_shape.width as usize).max(1);
@@ -19,12 +19,13 @@ pub(crate) fn max_pool(args: &MaxPoolArgs<'_>, output: &mut [i8]) {
     let [top, left, ..] = window.padding;
     for (y, row) in output.chunks_exact_mut(width * channels).enumerate() {
         for (x, best) in row.chunks_exact_mut(channels).enumerate() {
-            best.fill(i8::MIN);
+            best.fill(i8::MIN as u8 ^ FLIP);
             for in_y in inside(y, down, top, kernel_h, input.height) {
                 for in_x in inside(x, across, left, kernel_w, input.width) {
                     let at = (in_y * input.width as usize + in_x) * channels;
-                    for (best, &code) in best.iter_mut().zip(args.input.get(at..).unwrap_or_default()) {
-                        *best = (*best).max(code);
+                    for (best, &byte) in best.iter_mut().zip(args.input.get(at..).unwrap_or_default()) {
+                        let larger = ((*best ^ FLIP) as i8).max((byte ^ FLIP) as i8);
+                        *best = larger as u8 ^ FLIP;
                     }
                 }
             }
@@ -37,15 +38,15 @@ const STRIP: usize = 64;
 
 /// Equation (7) of the quantization page.
 #[inline(always)]
-pub(crate) fn global_avg_pool(args: &GlobalAvgPoolArgs<'_>, output: &mut [i16]) {
+pub(crate) fn global_avg_pool<const FLIP: u8>(args: &GlobalAvgPoolArgs<'_>, output: &mut [i16]) {
     let channels = (args.input_shape.channels as usize).max(1);
     let zero_point = i32::from(args.zero_point);
     let mean = Mean::new(args.input_shape.height * args.input_shape.width);
     for (strip, output) in output.chunks_mut(STRIP).enumerate() {
         let mut sums = [0i32; STRIP];
         for position in args.input.chunks_exact(channels) {
-            for (sum, &code) in sums.iter_mut().zip(position.iter().skip(strip * STRIP)) {
-                *sum += i32::from(code) - zero_point;
+            for (sum, &byte) in sums.iter_mut().zip(position.iter().skip(strip * STRIP)) {
+                *sum += i32::from((byte ^ FLIP) as i8) - zero_point;
             }
         }
         for (code, sum) in output.iter_mut().zip(sums) {

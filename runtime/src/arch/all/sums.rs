@@ -4,7 +4,7 @@
 use cardinal_format::Window;
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES, WeightLayout};
 
-use crate::kernels::{ConvArgs, ProjectionArgs};
+use crate::kernels::{ConvArgs, ProjectionArgs, Storage};
 
 /// Output positions that share one pass over a block's weights.
 pub(super) const TILE: usize = 4;
@@ -12,10 +12,10 @@ pub(super) const TILE: usize = 4;
 /// Accumulators of one output position: sixteen channels.
 pub(super) type Sums = [i32; BLOCK];
 
-/// Adds Σ x·w over one run for `N` positions, where x is a stored byte with the bits of `flip` inverted. `weights` holds
+/// Adds Σ x·w over one run for `N` positions, where x is a byte with the bits of `flip` inverted. `weights` holds
 /// a whole number of quads; a run that ends inside a quad meets zero weights there.
 #[inline(always)]
-pub(super) fn accumulate<const N: usize>(sums: &mut [Sums; N], runs: [&[i8]; N], flip: i8, weights: &[u8]) {
+pub(super) fn accumulate<const N: usize>(sums: &mut [Sums; N], runs: [&[u8]; N], flip: u8, weights: &[u8]) {
     let (weights, _) = weights.as_chunks::<QUAD_BYTES>();
     let split = runs.map(|run| run.as_chunks::<QUAD>());
     // A copy that nothing else can see: it stays in registers.
@@ -23,7 +23,7 @@ pub(super) fn accumulate<const N: usize>(sums: &mut [Sums; N], runs: [&[i8]; N],
     for (k, quad) in weights.iter().enumerate() {
         for (sums, (whole, rest)) in local.iter_mut().zip(&split) {
             let x = whole.get(k).copied().unwrap_or_else(|| partial(rest));
-            multiply_add(sums, [x.map(|byte| byte ^ flip); BLOCK], quad);
+            multiply_add(sums, [x.map(|byte| (byte ^ flip) as i8); BLOCK], quad);
         }
     }
     *sums = local;
@@ -31,7 +31,7 @@ pub(super) fn accumulate<const N: usize>(sums: &mut [Sums; N], runs: [&[i8]; N],
 
 /// The last one to three bytes of a run, filled up with zeros.
 #[inline(always)]
-fn partial(rest: &[i8]) -> [i8; QUAD] {
+fn partial(rest: &[u8]) -> [u8; QUAD] {
     let mut x = [0; QUAD];
     x.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
     x
@@ -66,20 +66,20 @@ impl Position {
 
 /// Geometry that does not change within one convolution.
 pub(super) struct Plan<'a> {
-    input: &'a [i8],
+    input: &'a [u8],
     height: usize,
     width: usize,
     channels: usize,
     window: Window,
     layout: WeightLayout,
     pad_codes: [i8; QUAD],
-    /// Inverting these bits of a stored byte gives its code: the top bit of a pixel.
-    flip: i8,
+    /// Inverting these bits of a byte gives its code: the top bit of a pixel.
+    flip: u8,
 }
 
 impl<'a> Plan<'a> {
     #[inline(always)]
-    pub(super) fn new(args: &ConvArgs<'a>) -> Self {
+    pub(super) fn new<const FLIP: u8>(args: &ConvArgs<'a>) -> Self {
         Plan {
             input: args.input,
             height: args.input_shape.height as usize,
@@ -88,12 +88,12 @@ impl<'a> Plan<'a> {
             window: args.window,
             layout: args.layout,
             pad_codes: args.pad_codes,
-            flip: if args.pixels { i8::MIN } else { 0 },
+            flip: if args.pixels { Storage::Biased.flip() } else { FLIP },
         }
     }
 
     #[inline(always)]
-    pub(super) fn of_projection(args: &ProjectionArgs<'a>) -> Self {
+    pub(super) fn of_projection<const FLIP: u8>(args: &ProjectionArgs<'a>) -> Self {
         Plan {
             input: args.input,
             height: args.input_shape.height as usize,
@@ -103,7 +103,7 @@ impl<'a> Plan<'a> {
             layout: args.layout,
             // Nothing is padded.
             pad_codes: [0; QUAD],
-            flip: 0,
+            flip: FLIP,
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Plan<'a> {
 
     /// The channels of one tap, if it lies inside the input.
     #[inline(always)]
-    fn tap(&self, at: Position, tap: (usize, usize)) -> Option<&'a [i8]> {
+    fn tap(&self, at: Position, tap: (usize, usize)) -> Option<&'a [u8]> {
         let (row, column) = at.shifted(tap);
         let start = (row.wrapping_mul(self.width).wrapping_add(column)).wrapping_mul(self.channels);
         let inside = row < self.height && column < self.width;
@@ -133,7 +133,7 @@ impl<'a> Plan<'a> {
 
     /// The bytes of a run, if all of its taps lie inside the input.
     #[inline(always)]
-    fn run(&self, at: Position, run: (usize, usize), first_channel: usize) -> Option<&'a [i8]> {
+    fn run(&self, at: Position, run: (usize, usize), first_channel: usize) -> Option<&'a [u8]> {
         let (row, column) = at.shifted(run);
         let more = if self.layout.row_runs() { usize::from(self.window.kernel[1]) - 1 } else { 0 };
         let last = column.wrapping_add(more);
@@ -160,7 +160,7 @@ impl<'a> Plan<'a> {
                 return self.pad_codes.get(channel % QUAD).copied().unwrap_or(0);
             }
             let at = (row * self.width + column) * self.channels + channel;
-            self.input.get(at).copied().unwrap_or(0) ^ self.flip
+            (self.input.get(at).copied().unwrap_or(0) ^ self.flip) as i8
         })
     }
 }
@@ -177,7 +177,7 @@ pub(super) fn dense_tile(
     let layout = &plan.layout;
     let mut sums = [*bias; TILE];
     for (run, weights) in plan.runs().zip(weights.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1))) {
-        let mut runs: [&[i8]; TILE] = Default::default();
+        let mut runs: [&[u8]; TILE] = Default::default();
         for (bytes, at) in runs.iter_mut().zip(tile) {
             *bytes = plan.run(at, run, first_channel)?;
         }
@@ -196,7 +196,7 @@ pub(super) fn dense_one(plan: &Plan<'_>, at: Position, first_channel: usize, wei
             Some(bytes) => accumulate(&mut sums, [bytes], plan.flip, weights),
             None => {
                 for (quad, weights) in weights.chunks_exact(QUAD_BYTES).enumerate() {
-                    let x = plan.padded_quad(at, run, first_channel, quad);
+                    let x = plan.padded_quad(at, run, first_channel, quad).map(|code| code as u8);
                     accumulate(&mut sums, [&x], 0, weights);
                 }
             }
@@ -223,7 +223,7 @@ pub(super) fn narrow_one(
             let lanes = first_input.map(|first| {
                 let Some(channels) = tap else { return plan.pad_codes };
                 let quad = channels.get(first + quad * QUAD..).and_then(|rest| rest.first_chunk());
-                quad.copied().unwrap_or_default().map(|byte| byte ^ plan.flip)
+                quad.copied().unwrap_or_default().map(|byte| (byte ^ plan.flip) as i8)
             });
             multiply_add(&mut sums, lanes, weights);
         }
@@ -248,7 +248,7 @@ pub(super) fn square_one<const W: usize>(
         let mut quads = [plan.pad_codes; BLOCK / QUAD];
         if let Some(channels) = channels {
             let (inside, _) = channels.as_chunks::<QUAD>();
-            quads.iter_mut().zip(inside).for_each(|(to, from)| *to = from.map(|byte| byte ^ plan.flip));
+            quads.iter_mut().zip(inside).for_each(|(to, from)| *to = from.map(|byte| (byte ^ plan.flip) as i8));
         }
         for (quad, weights) in weights.iter().enumerate() {
             let lane = |n: usize| quads.get(n / W * (W / QUAD) + quad).copied().unwrap_or_default();

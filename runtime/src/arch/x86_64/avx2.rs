@@ -1,0 +1,41 @@
+//! AVX2, exactly: bytes are widened to 16 bits, in pairs (0, 2) and (1, 3) of a quad, and multiplied by `vpmaddwd`. The
+//! shorter `vpmaddubsw` would saturate.
+
+use core::arch::x86_64::*;
+
+use cardinal_format::weights::{BLOCK, QUAD_BYTES};
+
+use super::ymm::{bytes4, bytes8, bytes16, finish, lanes, put, tiles};
+use crate::arch::generic::{Finish, Isa, Lanes, MOST_BLOCKS, MOST_PIXELS, Params, Row, Tile};
+use crate::kernels::Storage;
+
+/// The register tiles of this instruction set.
+pub(super) struct Avx2;
+
+/// Bytes 0 and 2, and bytes 1 and 3, of every quad.
+type Pairs = [__m256i; 2];
+
+/// # Safety
+/// 32 bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn weights(at: *const u8) -> Pairs {
+    // SAFETY: the caller's.
+    let bytes = unsafe { _mm256_loadu_si256(at.cast()) };
+    [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes)]
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn inputs(bytes: __m256i) -> Pairs {
+    [_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(bytes)]
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot(sums: __m256i, inputs: Pairs, weights: Pairs) -> __m256i {
+    let [a, b] = [_mm256_madd_epi16(inputs[0], weights[0]), _mm256_madd_epi16(inputs[1], weights[1])];
+    _mm256_add_epi32(sums, _mm256_add_epi32(a, b))
+}
+
+tiles!(Avx2, "avx2", dense: [0 1 2 3] 4, row: [0 1 2 3] 4);

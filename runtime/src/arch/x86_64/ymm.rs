@@ -1,0 +1,281 @@
+//! Tiles on 256 bits: what AVX-VNNI and AVX2 share. A block is two vectors of eight channels.
+
+use core::arch::x86_64::*;
+
+use cardinal_format::weights::BLOCK;
+
+use crate::arch::generic::{Added, Finish, Lanes, Params, Sums, Tile};
+
+/// Channels of a vector.
+pub(super) const HALF: usize = 8;
+
+/// Lanes of one half.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn lanes(values: &Lanes<i32>, half: usize) -> __m256i {
+    let (halves, _) = values.0.as_chunks::<HALF>();
+    // SAFETY: a half has 32 bytes.
+    unsafe { _mm256_loadu_si256(halves[half].as_ptr().cast()) }
+}
+
+/// Writes one half's lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn put(to: &mut Sums, half: usize, values: __m256i) {
+    let (halves, _) = to.0.as_chunks_mut::<HALF>();
+    // SAFETY: a half has 32 bytes.
+    unsafe { _mm256_storeu_si256(halves[half].as_mut_ptr().cast(), values) }
+}
+
+/// `float(sum) · multiplier` of one half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled(sums: &Sums, params: &Params, half: usize) -> __m256 {
+    let (multipliers, _) = params.multiplier.0.as_chunks::<HALF>();
+    // SAFETY: a half has 32 bytes.
+    let multiplier = unsafe { _mm256_loadu_ps(multipliers[half].as_ptr()) };
+    _mm256_mul_ps(_mm256_cvtepi32_ps(lanes(sums, half)), multiplier)
+}
+
+/// See [`Isa::finish`](crate::arch::generic::Isa::finish). Steps above the bound are cut in float, where they cannot
+/// overflow; those below saturate on the way to bytes.
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn finish(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
+    let y = finish.requantize;
+    let high = _mm256_set1_ps(y.high());
+    let zero_point = _mm256_set1_epi16(i16::from(y.zero_point()) + 128);
+    let low_bytes = _mm256_set1_epi8((i16::from(y.q_min()) + 128) as u8 as i8);
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let transposed = _mm256_setr_epi8(
+        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+    );
+    let blocks = finish.blocks;
+    let count = finish.pixels * blocks;
+    let place = |v: usize| v / blocks * finish.stride + v % blocks * BLOCK;
+    // Sixteen steps as 16-bit numbers, in the order that packing leaves.
+    let packed = |v: usize| {
+        let (sums, params) = (&tile[v], &finish.params[v % blocks]);
+        let halves: [__m256i; 2] = core::array::from_fn(|half| {
+            let steps = scaled(sums, params, half);
+            let steps = match finish.added {
+                Added::Nothing => steps,
+                Added::Codes { at, zero_point, multiplier } => {
+                    // SAFETY: the caller vouches for sixteen bytes of every block of every position.
+                    let bytes = unsafe { _mm_loadl_epi64(at.wrapping_add(place(v) + half * HALF).cast()) };
+                    let codes = _mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), _mm256_set1_epi32(zero_point + 128));
+                    _mm256_add_ps(steps, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(multiplier)))
+                }
+                Added::Sums { sums, params } => _mm256_add_ps(steps, scaled(&sums[v], &params[v % blocks], half)),
+            };
+            _mm256_cvtps_epi32(_mm256_min_ps(steps, high))
+        });
+        _mm256_adds_epi16(_mm256_packs_epi32(halves[0], halves[1]), zero_point)
+    };
+    for v in (0..count).step_by(2) {
+        let next = (v + 1).min(count - 1);
+        let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(packed(v), packed(next)), order);
+        let bytes = _mm256_max_epu8(bytes, low_bytes);
+        let bytes = if finish.transposed { _mm256_shuffle_epi8(bytes, transposed) } else { bytes };
+        // SAFETY: the caller vouches for sixteen bytes of every block of every position.
+        unsafe {
+            _mm_storeu_si128(output.wrapping_add(place(v)).cast(), _mm256_castsi256_si128(bytes));
+            if next > v {
+                _mm_storeu_si128(output.wrapping_add(place(next)).cast(), _mm256_extracti128_si256::<1>(bytes));
+            }
+        }
+    }
+}
+
+/// Defines the tiles of an instruction set: `$positions` of a dense tile (`$dense` of them) and `$places` of a grouped one
+/// (`$row`). In scope are `weights(pointer)`, which loads 32 bytes, `inputs(vector)`, and `dot(sums, inputs, weights)`.
+macro_rules! tiles {
+    (
+        $isa:ident, $features:literal, dense: [$($position:tt)*] $dense:literal, row: [$($place:tt)*] $row:literal
+    ) => {
+        /// # Safety
+        /// As [`Isa::dense`], of one block.
+        #[target_feature(enable = $features)]
+        unsafe fn dense(
+            pixels: &[*const u8; MOST_PIXELS],
+            quads: usize,
+            block: *const u8,
+            params: &[Params; MOST_BLOCKS],
+            tile: &mut Tile,
+        ) {
+            let bias = [lanes(&params[0].bias, 0), lanes(&params[0].bias, 1)];
+            let mut sums = [$({ let _ = $position; bias }),*];
+            for k in 0..quads {
+                let at = block.wrapping_add(k * QUAD_BYTES);
+                // SAFETY: the block has `quads` quads, and every pixel as many bytes by four.
+                unsafe {
+                    let [a, b] = [weights(at), weights(at.wrapping_add(32))];
+                    $(
+                        let x = inputs(bytes4(pixels[$position].wrapping_add(4 * k)));
+                        sums[$position] = [dot(sums[$position][0], x, a), dot(sums[$position][1], x, b)];
+                    )*
+                }
+            }
+            for (to, sums) in tile.iter_mut().zip(sums) {
+                put(to, 0, sums[0]);
+                put(to, 1, sums[1]);
+            }
+        }
+
+        tiles!(taps taps4, bytes4, $features, [$($place)*], $row);
+        tiles!(taps taps8, bytes8, $features, [$($place)*], $row);
+        tiles!(taps taps16, bytes16, $features, [$($place)*], $row);
+
+        /// # Safety
+        /// As [`Isa::grouped`].
+        #[target_feature(enable = $features)]
+        unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, tile: &mut Tile) {
+            let &Row { inputs: rows, step, quads, weights, .. } = row;
+            let zero = [_mm256_setzero_si256(); $row];
+            let arranged = row.arranged.0.as_ptr().cast::<u8>();
+            for half in 0..2 {
+                let bias = lanes(&row.params.bias, half);
+                // SAFETY: the caller's; arranged weights are nine vectors of two halves a group.
+                let sums: [__m256i; $row] = unsafe {
+                    match quads {
+                        1 => taps16::<STRIDE>(rows, step, 1, arranged.wrapping_add(32 * half), [bias; $row]),
+                        2 => {
+                            let rows = rows.map(|row| row.wrapping_add(8 * half));
+                            let group = arranged.wrapping_add(9 * QUAD_BYTES * half);
+                            let a = taps8::<STRIDE>(rows, step, 1, group, zero);
+                            let b = taps8::<STRIDE>(rows, step, 1, group.wrapping_add(32), zero);
+                            core::array::from_fn(|i| {
+                                let pairs = _mm256_hadd_epi32(a[i], b[i]);
+                                _mm256_add_epi32(bias, _mm256_permute4x64_epi64::<0b11_01_10_00>(pairs))
+                            })
+                        }
+                        _ => taps4::<STRIDE>(rows, step, quads, weights.wrapping_add(32 * half), [bias; $row]),
+                    }
+                };
+                tile.iter_mut().zip(sums).for_each(|(to, sums)| put(to, half, sums));
+            }
+        }
+
+        /// # Safety
+        /// As [`Isa::weight_sums`].
+        #[target_feature(enable = $features)]
+        unsafe fn weight_sums(block: *const u8, quads: usize) -> [i32; BLOCK] {
+            let (ones, mut sums) = (inputs(_mm256_set1_epi8(1)), [[_mm256_setzero_si256(); 2]; 2]);
+            for k in 0..quads {
+                let at = block.wrapping_add(k * QUAD_BYTES);
+                let sums = &mut sums[k % 2];
+                // SAFETY: the block has `quads` quads.
+                let [a, b] = unsafe { [weights(at), weights(at.wrapping_add(32))] };
+                *sums = [dot(sums[0], ones, a), dot(sums[1], ones, b)];
+            }
+            let mut total = Lanes([0; BLOCK]);
+            for half in 0..2 {
+                put(&mut total, half, _mm256_add_epi32(sums[0][half], sums[1][half]));
+            }
+            total.0
+        }
+
+        // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
+        unsafe impl Isa for $isa {
+            const FLIP: u8 = Storage::Biased.flip();
+            const DENSE: [usize; 2] = [$dense, 1];
+            const ROW: usize = $row;
+
+            unsafe fn weight_sums(weights: *const u8, quads: usize) -> [i32; BLOCK] {
+                // SAFETY: the caller's.
+                unsafe { weight_sums(weights, quads) }
+            }
+
+            unsafe fn dense(
+                pixels: &[*const u8; MOST_PIXELS],
+                quads: usize,
+                weights: *const u8,
+                _: usize,
+                _: usize,
+                params: &[Params; MOST_BLOCKS],
+                sums: &mut Tile,
+            ) {
+                // SAFETY: the caller's; `DENSE` has one block.
+                unsafe { dense(pixels, quads, weights, params, sums) }
+            }
+
+            unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
+                // SAFETY: the caller's.
+                unsafe { grouped::<STRIDE>(row, sums) }
+            }
+
+            unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
+                // SAFETY: the caller's.
+                unsafe { finish(sums, tile, output) }
+            }
+        }
+    };
+    (taps $name:ident, $load:ident, $features:literal, [$($place:tt)*], $row:literal) => {
+        /// Adds nine taps of `quads` quads to the sums of neighbouring outputs of one row.
+        ///
+        /// # Safety
+        /// As [`Isa::grouped`]; `block` has 32 bytes of every tap and quad, 64 apart.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const STRIDE: usize>(
+            rows: [*const u8; 3],
+            step: usize,
+            quads: usize,
+            block: *const u8,
+            mut sums: [__m256i; $row],
+        ) -> [__m256i; $row] {
+            for (row, bytes) in rows.into_iter().enumerate() {
+                for k in 0..quads {
+                    let tap = |column: usize| block.wrapping_add(((3 * row + column) * quads + k) * QUAD_BYTES);
+                    let at = |column: usize| bytes.wrapping_add(column * step + 4 * k);
+                    // SAFETY: nine taps of `quads` quads; the positions of all outputs' taps.
+                    unsafe {
+                        let [a, b, c] = [weights(tap(0)), weights(tap(1)), weights(tap(2))];
+                        $(
+                            let sum = dot(sums[$place], inputs($load(at(STRIDE * $place))), a);
+                            let sum = dot(sum, inputs($load(at(STRIDE * $place + 1))), b);
+                            sums[$place] = dot(sum, inputs($load(at(STRIDE * $place + 2))), c);
+                        )*
+                    }
+                }
+            }
+            sums
+        }
+    };
+}
+pub(super) use tiles;
+
+/// Four bytes in all lanes.
+///
+/// # Safety
+/// Four bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn bytes4(x: *const u8) -> __m256i {
+    // SAFETY: the caller's.
+    _mm256_set1_epi32(unsafe { x.cast::<i32>().read_unaligned() })
+}
+
+/// Eight bytes in all pairs of lanes.
+///
+/// # Safety
+/// Eight bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn bytes8(x: *const u8) -> __m256i {
+    // SAFETY: the caller's.
+    _mm256_set1_epi64x(unsafe { x.cast::<i64>().read_unaligned() })
+}
+
+/// Sixteen bytes in both halves.
+///
+/// # Safety
+/// Sixteen bytes can be read.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn bytes16(x: *const u8) -> __m256i {
+    // SAFETY: the caller's.
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(x.cast()) })
+}
