@@ -1,30 +1,51 @@
 //! Running a model where memory can be allocated.
 
+use std::sync::OnceLock;
+
 use cardinal_format::layout::ALIGN;
-use cardinal_format::{Shape, Tensor};
-use cardinal_runtime::{Model, RuntimeError, Session};
+use cardinal_format::{File, Op, Residual, Shape, Tensor};
+use cardinal_runtime::{Kernels, Model, RuntimeError, Session};
 
 use crate::features::Map;
 
 /// The largest arena that the host allocates for a file from anywhere: 2 GiB, a thousand times ResNeXt-50's.
 const MAX_ARENA: usize = 1 << 31;
 
+static CHOSEN: OnceLock<Kernels> = OnceLock::new();
+
+/// The kernels that int8 models run with: the best of this CPU, or those that were chosen before any ran.
+pub fn kernels() -> Kernels {
+    *CHOSEN.get_or_init(cardinal_runtime::kernels::best)
+}
+
+/// Chooses the kernels, before anything runs.
+pub fn choose(kernels: Kernels) {
+    // Fails only if something ran.
+    let _ = CHOSEN.set(kernels);
+}
+
 /// A model with a buffer of its own; one per thread.
 pub struct Runner<'m> {
     model: Model<'m>,
+    kernels: Kernels,
     buffer: Vec<u8>,
 }
 
 impl<'m> Runner<'m> {
-    /// Allocates the arena.
+    /// Allocates the arena; runs with [`kernels()`].
     pub fn new(model: Model<'m>) -> Self {
-        Runner { model, buffer: vec![0; model.arena_len() + ALIGN] }
+        Self::with_kernels(model, kernels())
+    }
+
+    /// Allocates the arena.
+    pub fn with_kernels(model: Model<'m>, kernels: Kernels) -> Self {
+        Runner { model, kernels, buffer: vec![0; model.arena_len() + ALIGN] }
     }
 
     /// A session in the buffer, 64-aligned.
     pub fn session(&mut self) -> Result<Session<'m, '_>, RuntimeError> {
         let start = self.buffer.as_ptr().align_offset(ALIGN);
-        Session::new(self.model, &mut self.buffer[start.min(ALIGN)..])
+        Session::with_kernels(self.model, &mut self.buffer[start.min(ALIGN)..], self.kernels)
     }
 
     /// Logits of one image, height × width × channels bytes as [`crate::images::prepare`] makes them.
@@ -78,6 +99,24 @@ impl<'m> Runner<'m> {
             }
         });
         Ok(logits.to_vec())
+    }
+}
+
+/// Multiply-adds of an op of a checked file, a projection's included.
+pub fn multiply_adds(file: &File<'_>, op: &Op<'_>) -> u64 {
+    let channels = |id| file.tensor(id).map_or(0, |tensor| u64::from(tensor.shape.channels));
+    match op {
+        Op::Conv(conv) => {
+            let output = file.tensor(conv.output).map_or(0, |tensor| tensor.shape.volume() as u64);
+            let [rows, columns] = conv.window.kernel.map(u64::from);
+            let projected = match conv.residual {
+                Some(Residual::Projection(projection)) => channels(projection.input),
+                _ => 0,
+            };
+            output * (channels(conv.input) / u64::from(conv.cardinality.max(1)) * rows * columns + projected)
+        }
+        Op::Linear(linear) => channels(linear.input) * file.classes() as u64,
+        Op::MaxPool(_) | Op::GlobalAvgPool(_) => 0,
     }
 }
 

@@ -40,6 +40,7 @@ pub mod progress;
 pub mod qdq;
 pub mod quantize;
 pub mod report;
+pub mod timing;
 pub mod units;
 
 pub use error::Error;

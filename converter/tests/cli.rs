@@ -64,6 +64,50 @@ fn results_do_not_depend_on_threads() {
 }
 
 #[test]
+fn results_do_not_depend_on_backends() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let predict = |backend: &str| {
+        let flags = ["predict", &model, "images", "--backend", backend, "--json", "--features", "stage2"];
+        let seen = json(&scratch.succeed(&flags))["predictions"].clone();
+        (seen, std::fs::read(scratch.path("features.npy")).expect("written"))
+    };
+    let portable = predict("portable");
+    for backend in cardinal_runtime::kernels::available() {
+        assert_eq!(predict(backend.name), portable, "{}", backend.name);
+    }
+    let refused = scratch.fail(&["predict", &model, "images", "--backend", "sse9"]);
+    assert!(refused.contains("--backend: \"sse9\" is none of ") && refused.contains("portable"), "{refused}");
+}
+
+#[test]
+fn bench_compares_with_an_earlier_run() {
+    let scratch = Scratch::new();
+    let model = scratch.model();
+    let run = |more: &[&str]| scratch.succeed(&[&["bench", &model, "--runs", "3"], more].concat());
+    let before = run(&["--json"]);
+    let document = json(&before);
+    assert_eq!(document["schema"], "cardinal.bench/1");
+    let layers = document["layers"].as_array().expect("layers");
+    let inspected = json(&scratch.succeed(&["inspect", &model, "--json"]));
+    let field = |layers: &serde_json::Value, field: &str| -> Vec<serde_json::Value> {
+        layers.as_array().expect("layers").iter().map(|layer| layer[field].clone()).collect()
+    };
+    for name in ["name", "multiply_adds"] {
+        assert_eq!(field(&document["layers"], name), field(&inspected["layers"], name));
+    }
+    let shares: f64 = layers.iter().map(|layer| layer["share"].as_f64().expect("a number")).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+    std::fs::write(scratch.path("before.json"), before).expect("written");
+    let compared = json(&run(&["--compare", "before.json", "--json"]));
+    assert!(compared["layers"].as_array().expect("layers").iter().all(|layer| layer["compared"]["ratio"].is_number()));
+    assert!(run(&["--compare", "before.json"]).contains("3 runs on one thread"));
+    std::fs::write(scratch.path("before.json"), "{}").expect("written");
+    let refused = scratch.fail(&["bench", &model, "--compare", "before.json"]);
+    assert!(refused.contains("before.json: not what `cardinal bench --json` printed"), "{refused}");
+}
+
+#[test]
 fn flags_win_over_the_file_beside() {
     let scratch = Scratch::new();
     scratch.succeed(&["convert", "tiny.pth", "--calib", "images", "--labels", "v,w,x,y,z"]);

@@ -162,6 +162,24 @@ pub struct Kernels {
     pub global_avg_pool: fn(&GlobalAvgPoolArgs<'_>, output: &mut [i16]),
     /// Classifier; writes one logit per class.
     pub linear: fn(&LinearArgs<'_>, logits: &mut [f32]),
+    /// Does so many rounds of multiply-adds on registers alone, and says how many multiply-adds that were; for backends
+    /// with register tiles.
+    pub spin: Option<fn(rounds: u32) -> u64>,
+}
+
+#[cfg(feature = "std")]
+impl Kernels {
+    /// Multiply-adds a second that this core does on registers alone with the backend's instructions: the best of some
+    /// short measurements.
+    pub fn peak(&self) -> Option<f64> {
+        let spin = self.spin?;
+        let once = |_| {
+            let start = std::time::Instant::now();
+            let multiply_adds = spin(200_000) as f64;
+            multiply_adds / start.elapsed().as_secs_f64()
+        };
+        (0..20).map(once).max_by(f64::total_cmp)
+    }
 }
 
 /// Portable Rust: the reference that every backend equals.

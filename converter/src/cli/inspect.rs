@@ -97,8 +97,6 @@ fn sides(shape: Shape) -> [u32; 3] {
 
 fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
     let output: Option<Tensor> = op.output().and_then(|id| file.tensor(id));
-    let input = file.tensor(op.input()).map_or(0, |t| t.shape.channels);
-    let positions = output.map_or(1, |t| u64::from(t.shape.height) * u64::from(t.shape.width));
     let (kind, window, weight_bytes) = match op {
         Op::Conv(conv) => ("convolution", Some(conv.window), conv.weights.len() + conv.channels.len()),
         Op::MaxPool(pool) => ("max-pool", Some(pool.window), 0),
@@ -110,14 +108,9 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
         _ => None,
     };
     let projected = projection.and_then(|p| file.tensor(p.input)).map_or([0; 3], |t| sides(t.shape));
-    let (cardinality, multiply_adds) = match (op, output) {
-        (Op::Conv(conv), Some(to)) => {
-            let [rows, columns] = conv.window.kernel.map(u64::from);
-            let depth = u64::from(input / conv.cardinality.max(1)) * rows * columns + u64::from(projected[2]);
-            (Some(conv.cardinality), positions * u64::from(to.shape.channels) * depth)
-        }
-        (Op::Linear(_), _) => (None, u64::from(input) * file.classes() as u64),
-        _ => (None, 0),
+    let cardinality = match op {
+        Op::Conv(conv) => Some(conv.cardinality),
+        _ => None,
     };
     Layer {
         name: name.to_owned(),
@@ -129,7 +122,7 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
         adds_shortcut: op.residual().is_some(),
         projection: projection.map(|p| Shortcut { input: projected, stride: p.stride }),
         weight_bytes: weight_bytes + projection.map_or(0, |p| p.weights.len() + p.channels.len()),
-        multiply_adds,
+        multiply_adds: host::multiply_adds(file, op),
         code_bits: output.map(|t| 8 * t.code_type.byte_len()),
         scale: output.map(|t| t.qparams.scale),
         zero_point: output.map(|t| t.qparams.zero_point),

@@ -1,5 +1,6 @@
 //! Commands: one file each. Words go to standard error, results to standard output.
 
+mod bench;
 mod convert;
 mod demo;
 mod eval;
@@ -14,8 +15,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use cardinal_converter::Error;
 use cardinal_converter::units::{bytes, percent};
+use cardinal_converter::{Error, host};
+use cardinal_runtime::kernels;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -31,6 +33,10 @@ struct Cli {
     /// Threads to use; default: one per core. Results never depend on it
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
+    /// Kernels that run int8 models, one of those that this CPU has; default: the fastest, or the environment variable
+    /// CARDINAL_BACKEND. Results never depend on it
+    #[arg(long, global = true, value_name = "NAME")]
+    backend: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -42,6 +48,7 @@ enum Command {
     Eval(eval::Args),
     Merge(merge::Args),
     Parity(parity::Args),
+    Bench(bench::Args),
     Demo(demo::Args),
 }
 
@@ -51,7 +58,9 @@ pub(crate) fn main() -> ExitCode {
         // Fails only if the pool exists already, which it does not.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     }
-    let result = match cli.command {
+    let chosen = cli.backend.map(|name| ("--backend", name));
+    let chosen = chosen.or_else(|| Some((BACKEND, std::env::var(BACKEND).ok()?)));
+    let result = chosen.map_or(Ok(()), |(said_by, name)| choose(said_by, &name)).and_then(|()| match cli.command {
         Command::Convert(args) => convert::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Models(args) => models::run(&args),
@@ -59,8 +68,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Parity(args) => parity::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
-    };
+    });
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -68,6 +78,18 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The environment variable that names a backend.
+const BACKEND: &str = "CARDINAL_BACKEND";
+
+/// Has int8 models run by the backend of this name.
+fn choose(said_by: &str, name: &str) -> Result<(), Error> {
+    let backends = kernels::available();
+    let found = backends.iter().find(|kernels| kernels.name == name);
+    let names = || backends.iter().map(|kernels| kernels.name).collect::<Vec<_>>().join(", ");
+    host::choose(*found.ok_or_else(|| Error::Usage(format!("{said_by}: {name:?} is none of {}", names())))?);
+    Ok(())
 }
 
 /// Says on standard error what went wrong. Errors quote names out of files, which are of any length and may hold escape

@@ -13,6 +13,7 @@ use crate::convert::{Converted, Report};
 use crate::equalize::Equalized;
 use crate::images::Dataset;
 use crate::import::{Imported, sha256};
+use crate::timing::{Effort, Times};
 use crate::units::{bytes, count, decibels, percent};
 use crate::{Error, host};
 
@@ -33,7 +34,7 @@ pub fn conversion(
     let graph = &imported.graph;
     let first = calibration.drawn.first().copied().unwrap_or(0);
     let pixels = images.prepare(first, &imported.preprocess, [graph.image.height, graph.image.width])?;
-    let times = evidence::times(model, &pixels)?;
+    let times = Times::measure(model, host::kernels(), &pixels, Effort::default(), "the converted model")?;
 
     let worst: Vec<&str> = layers::worst(&found).iter().map(|layer| layer.name.as_str()).collect();
     let alone = graph.layers.iter().zip(&calibration.layers);

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use super::charts::{Bar, Column, Tone, along_network, bars, key};
-use super::evidence::Times;
 use super::page::{code, head};
 use crate::graph::Graph;
+use crate::timing::Times;
 use crate::units::{count, number, percent};
 
 /// Layers that are named first.
@@ -34,7 +34,7 @@ fn ops<'a>(graph: &'a Graph, times: &Times) -> Vec<Layer<'a>> {
             multiply_adds: cost(at) + part.map_or(0, cost),
         }
     };
-    ops.zip(&times.seconds).map(op).collect()
+    ops.zip(&times.layers).map(op).collect()
 }
 
 /// Time and multiply-adds of each op of `graph`'s file.
@@ -67,10 +67,10 @@ pub(super) fn time(graph: &Graph, times: &Times) -> Markup {
             tone: Tone::Plain,
         })
         .collect();
-    let runs = times.runs;
+    let (runs, total) = (times.runs.len(), times.percentile(0.5));
     html! {
         p.note {
-            strong { (number(1e3 * times.total)) " ms an image" } " on one thread of the machine that made this page: "
+            strong { (number(1e3 * total)) " ms an image" } " on one thread of the machine that made this page: "
             (std::env::consts::ARCH) ", kernels " code { (times.backend) } ", median of " (runs) " runs. A device has \
              other times; the shares tell more. A column far above its mark is slower than its multiply-adds explain: \
              it waits for memory, or its shape does not suit the kernels."

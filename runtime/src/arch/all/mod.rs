@@ -26,4 +26,5 @@ pub(crate) const KERNELS: Kernels = Kernels {
     max_pool: max_pool::<SIGNED>,
     global_avg_pool: global_avg_pool::<SIGNED>,
     linear,
+    spin: None,
 };

@@ -162,6 +162,12 @@ pub(crate) unsafe trait Isa {
     /// 4 · `quads` of each, and of groups of 4 or 8 the first sixteen. `weights` are the block's 9 · `quads` · 64 bytes.
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile);
 
+    /// See [`Kernels::spin`](crate::kernels::Kernels::spin).
+    ///
+    /// # Safety
+    /// Needs nothing but the CPU.
+    unsafe fn spin(rounds: u32) -> u64;
+
     /// Requantizes a tile: equations (5), (6) and (6b).
     ///
     /// # Safety

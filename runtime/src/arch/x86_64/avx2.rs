@@ -2,6 +2,7 @@
 //! shorter `vpmaddubsw` would saturate.
 
 use core::arch::x86_64::*;
+use core::hint::black_box;
 
 use cardinal_format::weights::{BLOCK, QUAD_BYTES};
 
@@ -36,6 +37,17 @@ fn inputs(bytes: __m256i) -> Pairs {
 fn dot(sums: __m256i, inputs: Pairs, weights: Pairs) -> __m256i {
     let [a, b] = [_mm256_madd_epi16(inputs[0], weights[0]), _mm256_madd_epi16(inputs[1], weights[1])];
     _mm256_add_epi32(sums, _mm256_add_epi32(a, b))
+}
+
+/// The same, of which the compiler knows nothing.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn opaque([mut a, mut b]: Pairs) -> Pairs {
+    // SAFETY: does nothing.
+    unsafe {
+        core::arch::asm!("/* {0} {1} */", inout(ymm_reg) a, inout(ymm_reg) b, options(nomem, nostack, preserves_flags))
+    };
+    [a, b]
 }
 
 tiles!(Avx2, "avx2", dense: [0 1 2 3] 4, row: [0 1 2 3] 4);

@@ -1,6 +1,7 @@
 //! AVX-512 with VNNI: sixteen channels a vector, `vpdpbusd` of unsigned bytes by signed weights.
 
 use core::arch::x86_64::*;
+use core::hint::black_box;
 
 use cardinal_format::weights::{BLOCK, QUAD_BYTES};
 
@@ -71,8 +72,11 @@ fn put(to: &mut Sums, values: __m512i) {
 /// One position's multiply-adds with the weights of each block. Spelled out, because LLVM spills loops over this many
 /// accumulators.
 macro_rules! multiply_add {
-    ($sums:expr, $x:ident, $weights:ident, [$($block:tt)*]) => {
+    ($sums:expr, $x:ident, $weights:ident[], [$($block:tt)*]) => {
         $($sums[$block] = _mm512_dpbusd_epi32($sums[$block], $x, $weights[$block]);)*
+    };
+    ($sums:expr, $x:ident, $weight:ident, [$($block:tt)*]) => {
+        $($sums[$block] = _mm512_dpbusd_epi32($sums[$block], $x, $weight);)*
     };
 }
 
@@ -99,7 +103,7 @@ macro_rules! dense {
                     let weights: [__m512i; $count] = core::array::from_fn(|b| quad(block(b)));
                     $(
                         let x = bytes4(pixels[$pixel].wrapping_add(4 * k));
-                        multiply_add!(sums[$pixel], x, weights, $blocks);
+                        multiply_add!(sums[$pixel], x, weights[], $blocks);
                     )*
                 }
             }
@@ -317,6 +321,18 @@ unsafe fn weight_sums(weights: *const u8, quads: usize) -> [i32; BLOCK] {
     total.0
 }
 
+/// See [`Isa::spin`].
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn spin(rounds: u32) -> u64 {
+    let (x, w) = (_mm512_set1_epi8(3), _mm512_set1_epi8(-5));
+    let mut sums = [_mm512_setzero_si512(); 24];
+    for _ in 0..rounds {
+        multiply_add!(sums, x, w, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23]);
+    }
+    black_box(sums);
+    u64::from(rounds) * 24 * 64
+}
+
 // SAFETY: every function reads and writes what `Isa` says: the tiles above have 6 × 4 and 14 positions.
 unsafe impl Isa for Avx512Vnni {
     const FLIP: u8 = Storage::Biased.flip();
@@ -356,6 +372,11 @@ unsafe impl Isa for Avx512Vnni {
                 _ => grouped_14::<STRIDE>(row, sums),
             }
         }
+    }
+
+    unsafe fn spin(rounds: u32) -> u64 {
+        // SAFETY: the caller's.
+        unsafe { spin(rounds) }
     }
 
     unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {

@@ -1,6 +1,7 @@
 //! AVX-VNNI: `vpdpbusd` on 256 bits, as small Intel boards have it.
 
 use core::arch::x86_64::*;
+use core::hint::black_box;
 
 use cardinal_format::weights::{BLOCK, QUAD_BYTES};
 
@@ -30,6 +31,15 @@ fn inputs(bytes: __m256i) -> __m256i {
 #[target_feature(enable = "avx2,avxvnni")]
 fn dot(sums: __m256i, inputs: __m256i, weights: __m256i) -> __m256i {
     _mm256_dpbusd_avx_epi32(sums, inputs, weights)
+}
+
+/// The same, of which the compiler knows nothing.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn opaque(mut x: __m256i) -> __m256i {
+    // SAFETY: does nothing.
+    unsafe { core::arch::asm!("/* {0} */", inout(ymm_reg) x, options(nomem, nostack, preserves_flags)) };
+    x
 }
 
 tiles!(AvxVnni, "avx2,avxvnni", dense: [0 1 2 3 4 5] 6, row: [0 1 2 3 4 5 6] 7);

@@ -48,15 +48,20 @@ macro_rules! backend {
             use crate::kernels::{ConvArgs, GlobalAvgPoolArgs, LinearArgs, MaxPoolArgs};
 
             pub(super) const KERNELS: Kernels =
-                Kernels { name: $name, storage: Storage::Biased, conv, max_pool, global_avg_pool, linear };
+                Kernels { name: $name, storage: Storage::Biased, conv, max_pool, global_avg_pool, linear, spin: Some(spin) };
 
             backend!(kernel portable_conv, all::conv::<BIASED>, ConvArgs<'_>, [u8], $features);
             backend!(kernel max_pool, all::max_pool::<BIASED>, MaxPoolArgs<'_>, [u8], $features);
             backend!(kernel global_avg_pool, all::global_avg_pool::<BIASED>, GlobalAvgPoolArgs<'_>, [i16], $features);
             backend!(kernel linear, all::linear, LinearArgs<'_>, [f32], $features);
 
+            fn spin(rounds: u32) -> u64 {
+                // SAFETY: as in the kernels above: the CPU has what `$isa` needs.
+                unsafe { <$isa as generic::Isa>::spin(rounds) }
+            }
+
             fn conv(args: &ConvArgs<'_>, output: &mut [u8]) {
-                // SAFETY: as in the kernels below: the CPU has what `$isa` needs.
+                // SAFETY: as in the kernels above: the CPU has what `$isa` needs.
                 unsafe { generic::conv::<$isa>(args, output, portable_conv) }
             }
         }

@@ -177,6 +177,21 @@ macro_rules! tiles {
             total.0
         }
 
+        /// See [`Isa::spin`].
+        #[target_feature(enable = $features)]
+        fn spin(rounds: u32) -> u64 {
+            // The compiler must not see that all products are the same.
+            let (x, w) = (inputs(_mm256_set1_epi8(3)), black_box(_mm256_set1_epi8(-5)));
+            // SAFETY: a vector has 32 bytes.
+            let w = unsafe { weights((&raw const w).cast()) };
+            let mut sums = [_mm256_setzero_si256(); 10];
+            for _ in 0..rounds {
+                tiles!(spin sums, x, w, [0 1 2 3 4 5 6 7 8 9]);
+            }
+            black_box(sums);
+            u64::from(rounds) * 10 * 32
+        }
+
         // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
         unsafe impl Isa for $isa {
             const FLIP: u8 = Storage::Biased.flip();
@@ -206,11 +221,19 @@ macro_rules! tiles {
                 unsafe { grouped::<STRIDE>(row, sums) }
             }
 
+            unsafe fn spin(rounds: u32) -> u64 {
+                // SAFETY: the caller's.
+                unsafe { spin(rounds) }
+            }
+
             unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
                 // SAFETY: the caller's.
                 unsafe { finish(sums, tile, output) }
             }
         }
+    };
+    (spin $sums:ident, $x:ident, $w:ident, [$($n:tt)*]) => {
+        $($sums[$n] = dot($sums[$n], opaque($x), $w);)*
     };
     (taps $name:ident, $load:ident, $features:literal, [$($place:tt)*], $row:literal) => {
         /// Adds nine taps of `quads` quads to the sums of neighbouring outputs of one row.
