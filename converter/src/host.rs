@@ -14,8 +14,8 @@ const MAX_ARENA: usize = 1 << 31;
 static CHOSEN: OnceLock<Kernels> = OnceLock::new();
 
 /// The kernels that int8 models run with: the best of this CPU, or those that were chosen before any ran.
-pub fn kernels() -> Kernels {
-    *CHOSEN.get_or_init(cardinal_runtime::kernels::best)
+pub fn kernels() -> &'static Kernels {
+    CHOSEN.get_or_init(cardinal_runtime::kernels::best)
 }
 
 /// Chooses the kernels, before anything runs.
@@ -27,7 +27,7 @@ pub fn choose(kernels: Kernels) {
 /// A model with a buffer of its own; one per thread.
 pub struct Runner<'m> {
     model: Model<'m>,
-    kernels: Kernels,
+    kernels: &'static Kernels,
     buffer: Vec<u8>,
 }
 
@@ -38,14 +38,14 @@ impl<'m> Runner<'m> {
     }
 
     /// Allocates the arena.
-    pub fn with_kernels(model: Model<'m>, kernels: Kernels) -> Self {
+    pub fn with_kernels(model: Model<'m>, kernels: &'static Kernels) -> Self {
         Runner { model, kernels, buffer: vec![0; model.arena_len() + ALIGN] }
     }
 
     /// A session in the buffer, 64-aligned.
     pub fn session(&mut self) -> Result<Session<'m, '_>, RuntimeError> {
         let start = self.buffer.as_ptr().align_offset(ALIGN);
-        Session::with_kernels(self.model, &mut self.buffer[start.min(ALIGN)..], self.kernels)
+        Session::with_kernels(self.model, &mut self.buffer[start.min(ALIGN)..], *self.kernels)
     }
 
     /// Logits of one image, height × width × channels bytes as [`crate::images::prepare`] makes them.

@@ -42,7 +42,7 @@ impl Times {
     /// An arena that does not fit.
     pub fn measure(
         model: Model<'_>,
-        kernels: Kernels,
+        kernels: &'static Kernels,
         pixels: &[u8],
         effort: Effort,
         what: &str,
