@@ -250,51 +250,84 @@ fn scaled(sums: &Sums, params: &Params) -> __m512 {
     _mm512_mul_ps(_mm512_cvtepi32_ps(lanes(sums)), multiplier)
 }
 
-/// See [`Isa::finish`].
+/// What a tile is added to: [`Added`] as a constant.
+const NOTHING: u8 = 0;
+const CODES: u8 = 1;
+const SUMS: u8 = 2;
+
+/// See [`Isa::finish`]; of `BLOCKS` blocks, to which `ADDED` is added.
 ///
 /// # Safety
 /// As there.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn finish(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
+unsafe fn finish<const BLOCKS: usize, const ADDED: u8>(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
     let rounding = Rounding::new(finish);
-    let blocks = finish.blocks;
-    let count = finish.pixels * blocks;
-    let transposed = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    let place = |v: usize| v / blocks * finish.stride + v % blocks * BLOCK;
-    for first in (0..count).step_by(4) {
-        let steps = core::array::from_fn(|i| {
-            let v = (first + i).min(count - 1);
-            let (sums, params) = (&tile[v], &finish.params[v % blocks]);
-            let steps = scaled(sums, params);
+    let transposed = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    let count = finish.pixels * BLOCKS;
+    let stride = finish.stride;
+    let place = |v: usize| v / BLOCKS * stride + v % BLOCKS * BLOCK;
+    // A macro, because a closure of this size becomes a call.
+    macro_rules! steps {
+        ($v:expr) => {{
+            let v = $v;
+            let steps = scaled(&tile[v], &finish.params[v % BLOCKS]);
             match finish.added {
-                Added::Nothing => steps,
-                Added::Codes { at, zero_point, multiplier } => {
+                Added::Codes { at, zero_point, multiplier } if ADDED == CODES => {
                     // SAFETY: the caller vouches for sixteen bytes of every block of every position.
                     let bytes = unsafe { _mm_loadu_si128(at.wrapping_add(place(v)).cast()) };
                     let codes = _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), _mm512_set1_epi32(zero_point + 128));
                     _mm512_add_ps(steps, _mm512_mul_ps(_mm512_cvtepi32_ps(codes), _mm512_set1_ps(multiplier)))
                 }
-                Added::Sums { sums, params } => _mm512_add_ps(steps, scaled(&sums[v], &params[v % blocks])),
+                Added::Sums { sums, params } if ADDED == SUMS => {
+                    _mm512_add_ps(steps, scaled(&sums[v], &params[v % BLOCKS]))
+                }
+                _ => steps,
             }
-        });
+        }};
+    }
+    let last = count - 1;
+    let mut first = 0;
+    while first < count {
+        let steps = [
+            steps!(first),
+            steps!((first + 1).min(last)),
+            steps!((first + 2).min(last)),
+            steps!((first + 3).min(last)),
+        ];
         let mut bytes = rounding.bytes(steps);
         if finish.transposed {
-            bytes = _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(transposed));
+            bytes = _mm512_shuffle_epi8(bytes, transposed);
         }
-        if blocks == 4 {
+        if BLOCKS == 4 {
             // SAFETY: the caller vouches for 64 bytes of every position.
             unsafe { _mm512_storeu_si512(output.wrapping_add(place(first)).cast(), bytes) };
-            continue;
-        }
-        let quarters = [
-            _mm512_extracti32x4_epi32::<0>(bytes),
-            _mm512_extracti32x4_epi32::<1>(bytes),
-            _mm512_extracti32x4_epi32::<2>(bytes),
-            _mm512_extracti32x4_epi32::<3>(bytes),
-        ];
-        for (v, bytes) in (first..count).zip(quarters) {
+        } else {
+            // What lies beyond the last vector is the last vector again.
+            let at = [first, first + 1, first + 2, first + 3].map(|v| output.wrapping_add(place(v.min(last))));
             // SAFETY: the caller vouches for sixteen bytes of every block of every position.
-            unsafe { _mm_storeu_si128(output.wrapping_add(place(v)).cast(), bytes) };
+            unsafe {
+                _mm_storeu_si128(at[0].cast(), _mm512_castsi512_si128(bytes));
+                _mm_storeu_si128(at[1].cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+                _mm_storeu_si128(at[2].cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+                _mm_storeu_si128(at[3].cast(), _mm512_extracti32x4_epi32::<3>(bytes));
+            }
+        }
+        first += 4;
+    }
+}
+
+/// [`finish()`] for what is added.
+///
+/// # Safety
+/// As [`Isa::finish`].
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn finish_any<const BLOCKS: usize>(tile: &Tile, what: &Finish<'_>, output: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        match what.added {
+            Added::Nothing => finish::<BLOCKS, NOTHING>(tile, what, output),
+            Added::Codes { .. } => finish::<BLOCKS, CODES>(tile, what, output),
+            Added::Sums { .. } => finish::<BLOCKS, SUMS>(tile, what, output),
         }
     }
 }
@@ -381,6 +414,13 @@ unsafe impl Isa for Avx512Vnni {
 
     unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
         // SAFETY: the caller's.
-        unsafe { finish(sums, tile, output) }
+        unsafe {
+            match tile.blocks {
+                1 => finish_any::<1>(sums, tile, output),
+                2 => finish_any::<2>(sums, tile, output),
+                3 => finish_any::<3>(sums, tile, output),
+                _ => finish_any::<4>(sums, tile, output),
+            }
+        }
     }
 }

@@ -2,8 +2,6 @@
 
 use core::arch::x86_64::*;
 
-use cardinal_format::weights::BLOCK;
-
 use crate::arch::generic::{Added, Finish, Lanes, Params, Sums, Tile};
 
 /// Channels of a vector.
@@ -37,7 +35,7 @@ fn scaled(sums: &Sums, params: &Params, half: usize) -> __m256 {
     _mm256_mul_ps(_mm256_cvtepi32_ps(lanes(sums, half)), multiplier)
 }
 
-/// See [`Isa::finish`](crate::arch::generic::Isa::finish). Steps above the bound are cut in float, where they cannot
+/// See [`Isa::finish`](crate::arch::generic::Isa::finish); of one block. Steps above the bound are cut in float, where they cannot
 /// overflow; those below saturate on the way to bytes.
 ///
 /// # Safety
@@ -52,12 +50,11 @@ pub(super) unsafe fn finish(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
     let transposed = _mm256_setr_epi8(
         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
     );
-    let blocks = finish.blocks;
-    let count = finish.pixels * blocks;
-    let place = |v: usize| v / blocks * finish.stride + v % blocks * BLOCK;
+    let count = finish.pixels;
+    let place = |v: usize| v * finish.stride;
     // Sixteen steps as 16-bit numbers, in the order that packing leaves.
     let packed = |v: usize| {
-        let (sums, params) = (&tile[v], &finish.params[v % blocks]);
+        let (sums, params) = (&tile[v], &finish.params[0]);
         let halves: [__m256i; 2] = core::array::from_fn(|half| {
             let steps = scaled(sums, params, half);
             let steps = match finish.added {
@@ -68,7 +65,7 @@ pub(super) unsafe fn finish(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
                     let codes = _mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), _mm256_set1_epi32(zero_point + 128));
                     _mm256_add_ps(steps, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(multiplier)))
                 }
-                Added::Sums { sums, params } => _mm256_add_ps(steps, scaled(&sums[v], &params[v % blocks], half)),
+                Added::Sums { sums, params } => _mm256_add_ps(steps, scaled(&sums[v], &params[0], half)),
             };
             _mm256_cvtps_epi32(_mm256_min_ps(steps, high))
         });
