@@ -28,6 +28,7 @@ pub fn choose(kernels: Kernels) {
 pub struct Runner<'m> {
     model: Model<'m>,
     kernels: &'static Kernels,
+    threads: usize,
     buffer: Vec<u8>,
 }
 
@@ -39,13 +40,20 @@ impl<'m> Runner<'m> {
 
     /// Allocates the arena.
     pub fn with_kernels(model: Model<'m>, kernels: &'static Kernels) -> Self {
-        Runner { model, kernels, buffer: vec![0; model.arena_len() + ALIGN] }
+        Runner { model, kernels, threads: 1, buffer: vec![0; model.arena_len() + ALIGN] }
+    }
+
+    /// Divides layers between so many threads of rayon's pool, where there is only one image at a time.
+    pub fn with_threads(self, threads: usize) -> Self {
+        Runner { threads, ..self }
     }
 
     /// A session in the buffer, 64-aligned.
     pub fn session(&mut self) -> Result<Session<'m, '_>, RuntimeError> {
         let start = self.buffer.as_ptr().align_offset(ALIGN);
-        Session::with_kernels(self.model, &mut self.buffer[start.min(ALIGN)..], *self.kernels)
+        let mut session = Session::with_kernels(self.model, &mut self.buffer[start.min(ALIGN)..], *self.kernels)?;
+        session.set_threads(self.threads);
+        Ok(session)
     }
 
     /// Logits of one image, height × width × channels bytes as [`crate::images::prepare`] makes them.

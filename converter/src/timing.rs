@@ -7,7 +7,7 @@ use cardinal_runtime::{Kernels, Model};
 use crate::host::Runner;
 use crate::{Error, progress};
 
-/// How long a model's ops take on one thread.
+/// How long a model's ops take.
 #[derive(Clone, Debug)]
 pub struct Times {
     /// The kernels that ran.
@@ -27,11 +27,13 @@ pub struct Effort {
     pub least: usize,
     /// Time after which no further run is begun.
     pub time: Duration,
+    /// Threads that layers are divided between.
+    pub threads: usize,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Effort { most: 51, least: 3, time: Duration::from_secs(4) }
+        Effort { most: 51, least: 3, time: Duration::from_secs(4), threads: 1 }
     }
 }
 
@@ -48,7 +50,7 @@ impl Times {
         what: &str,
     ) -> Result<Self, Error> {
         let bar = progress::bar(effort.most, "timing");
-        let mut runner = Runner::with_kernels(model, kernels);
+        let mut runner = Runner::with_kernels(model, kernels).with_threads(effort.threads);
         let mut session = runner.session().map_err(Error::model(what))?;
         let (mut layers, mut runs): (Vec<Vec<f64>>, _) = (Vec::new(), Vec::new());
         let begin = Instant::now();

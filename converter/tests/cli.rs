@@ -101,7 +101,7 @@ fn bench_compares_with_an_earlier_run() {
     std::fs::write(scratch.path("before.json"), before).expect("written");
     let compared = json(&run(&["--compare", "before.json", "--json"]));
     assert!(compared["layers"].as_array().expect("layers").iter().all(|layer| layer["compared"]["ratio"].is_number()));
-    assert!(run(&["--compare", "before.json"]).contains("3 runs on one thread"));
+    assert!(run(&["--compare", "before.json"]).contains("3 runs on 1 thread, "));
     std::fs::write(scratch.path("before.json"), "{}").expect("written");
     let refused = scratch.fail(&["bench", &model, "--compare", "before.json"]);
     assert!(refused.contains("before.json: not what `cardinal bench --json` printed"), "{refused}");

@@ -33,6 +33,8 @@ pub mod kernels;
 mod model;
 mod score;
 mod session;
+#[cfg(feature = "threads")]
+mod split;
 
 pub use arena::Arena;
 pub use cardinal_format as format;

@@ -35,6 +35,8 @@ pub struct Session<'m, 'b> {
     model: Model<'m>,
     arena: &'b mut [u8],
     kernels: Kernels,
+    #[cfg(feature = "threads")]
+    threads: usize,
 }
 
 /// What [`Session::run_observed`] shows after each op.
@@ -82,7 +84,20 @@ impl<'m, 'b> Session<'m, 'b> {
         if !arena.as_ptr().addr().is_multiple_of(cardinal_format::layout::ALIGN) {
             return Err(RuntimeError::ArenaAlignment);
         }
-        Ok(Session { model, arena, kernels })
+        Ok(Session {
+            model,
+            arena,
+            kernels,
+            #[cfg(feature = "threads")]
+            threads: 1,
+        })
+    }
+
+    /// Divides large layers between up to so many threads of rayon's current pool; 1 until it is set. Results do not
+    /// depend on it.
+    #[cfg(feature = "threads")]
+    pub fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
     }
 
     /// The model.
@@ -128,6 +143,13 @@ impl<'m, 'b> Session<'m, 'b> {
         let pixels = op.input() == TensorId::IMAGE;
         match op {
             Op::Conv(conv) => {
+                let kernels = self.kernels;
+                #[cfg(not(feature = "threads"))]
+                let conv_into = kernels.conv;
+                #[cfg(feature = "threads")]
+                let threads = self.threads;
+                #[cfg(feature = "threads")]
+                let conv_into = |args: &ConvArgs<'_>, to: &mut [u8]| crate::split::conv(&kernels, args, to, threads);
                 let output = file.tensor(conv.output)?;
                 let mut args = ConvArgs {
                     input: &[],
@@ -167,7 +189,7 @@ impl<'m, 'b> Session<'m, 'b> {
                                 })
                             }
                         };
-                        (self.kernels.conv)(&args, to);
+                        conv_into(&args, to);
                     }
                     residual => {
                         let [to, from] = self.arena.get_disjoint_mut([output.range(), input.range()]).ok()?;
@@ -176,7 +198,7 @@ impl<'m, 'b> Session<'m, 'b> {
                         if let Some((Residual::Identity { multiplier, .. }, tensor)) = residual {
                             args.residual = ResidualArgs::InPlace { zero_point: tensor.qparams.zero_point, multiplier };
                         }
-                        (self.kernels.conv)(&args, to);
+                        conv_into(&args, to);
                     }
                 }
             }

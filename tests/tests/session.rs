@@ -4,7 +4,7 @@ use cardinal_format::{Tensor, TensorId};
 use cardinal_runtime::{Arena, Codes, Model, RuntimeError, Session, kernels};
 use cardinal_tests::binary32::Exact;
 use cardinal_tests::buffer::Aligned;
-use cardinal_tests::model::{self, SMALL};
+use cardinal_tests::model::{self, SMALL, Size};
 use cardinal_tests::network;
 use cardinal_tests::plan::check_plan;
 use cardinal_tests::random::Random;
@@ -43,6 +43,28 @@ proptest! {
     #[test]
     fn every_step_is_the_naive_one(size in sizes(), seed in any::<u64>(), dirt in any::<u8>()) {
         agrees(&model::random_file(size, seed), seed ^ 1, dirt);
+    }
+}
+
+/// Of a network with layers that are large enough to be divided.
+#[test]
+fn results_do_not_depend_on_threads() {
+    let size = Size { image: [96, 80], groups: 4, body: 64, expanded: 128, projected: 160, ..SMALL };
+    let bytes = model::random_file(size, 31);
+    let model = Model::new(&bytes).expect("a valid model");
+    let pixels = Random::new(32).bytes(model.image().volume());
+    for kernels in kernels::available() {
+        let run = |threads: usize| {
+            let mut arena = Aligned::new(model.arena_len(), 0x5a);
+            let mut session = Session::with_kernels(model, arena.bytes(), *kernels).expect("a fitting arena");
+            session.set_threads(threads);
+            session.image_mut().copy_from_slice(&pixels);
+            session.run().to_vec()
+        };
+        let one = run(1);
+        for threads in [2, 3, 7] {
+            assert_eq!(run(threads), one, "{} threads, {}", threads, kernels.name);
+        }
     }
 }
 

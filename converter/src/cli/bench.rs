@@ -17,8 +17,8 @@ const SAME: f64 = 0.05;
 
 /// Measure how long a model takes on this machine, layer by layer
 ///
-/// One image at a time on one thread. The peak is what this CPU can do with the same instructions on registers alone,
-/// measured in the same run. Times of a busy or throttled machine tell little: compare shares, or two runs in turn.
+/// One image at a time, on one thread unless --threads says otherwise. The peak is what one core can do with the same
+/// instructions on registers alone, measured in the same run. Times of a busy or throttled machine tell little: compare shares, or two runs in turn.
 ///
 /// Examples: cardinal bench resnext50.cardinal
 ///           cardinal bench resnext50.cardinal --json > before.json
@@ -100,6 +100,7 @@ struct Document {
     model: PathBuf,
     arch: String,
     backend: String,
+    threads: usize,
     runs: usize,
     multiply_adds: u64,
     /// Of whole runs.
@@ -114,7 +115,7 @@ struct Document {
     layers: Vec<Layer>,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
+pub(super) fn run(args: &Args, threads: usize) -> Result<ExitCode, Error> {
     let before = args.compare.as_deref().map(earlier).transpose()?;
     let file_bytes = read(&args.model)?;
     let model = host::open(&file_bytes).map_err(Error::model(&args.model))?;
@@ -126,9 +127,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         least: 3,
         time: std::time::Duration::try_from_secs_f64(args.seconds)
             .map_err(|_| Error::Usage("--seconds is no time".into()))?,
+        threads,
     };
     let kernels = host::kernels();
-    let times = Times::measure(model, kernels, &pixels, effort, &args.model.display().to_string())?;
+    let what = args.model.display().to_string();
+    // On a thread of the pool, so that it takes a part of each layer itself.
+    let times = rayon::scope(|_| Times::measure(model, kernels, &pixels, effort, &what))?;
     let peak_gmacs = kernels.peak().map(|peak| peak / 1e9);
     let gmacs = |multiply_adds: u64, seconds: f64| multiply_adds as f64 / seconds.max(1e-12) / 1e9;
     let sum: f64 = times.layers.iter().sum();
@@ -153,6 +157,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         model: args.model.clone(),
         arch: std::env::consts::ARCH.to_owned(),
         backend: times.backend.to_owned(),
+        threads,
         runs: times.runs.len(),
         multiply_adds,
         p50_ms: 1e3 * p50,
@@ -200,8 +205,10 @@ fn text(document: &Document) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{} runs on one thread, {} on {}: p50 {:.3} ms, p90 {:.3}, p99 {:.3}  {}",
+        "\n{} runs on {} thread{}, {} on {}: p50 {:.3} ms, p90 {:.3}, p99 {:.3}  {}",
         document.runs,
+        document.threads,
+        if document.threads == 1 { "" } else { "s" },
         document.backend,
         document.arch,
         document.p50_ms,

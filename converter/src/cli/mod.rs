@@ -68,7 +68,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Parity(args) => parity::run(&args),
-        Command::Bench(args) => bench::run(&args),
+        Command::Bench(args) => bench::run(&args, cli.threads.unwrap_or(1)),
         Command::Demo(args) => demo::run(&args),
     });
     match result {

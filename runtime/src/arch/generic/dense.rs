@@ -1,17 +1,20 @@
 //! Convolutions in one group: every output reads all inputs of its window.
+//!
+//! Blocks of output channels outside, positions inside, so that weights stay in the nearest cache. A 1×1 convolution reads
+//! the input in place. Of other windows, a chunk of positions at a time is gathered into rows first.
 
-use cardinal_format::weights::{BLOCK, QUAD};
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::{Added, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Tile, pad_bytes};
+use super::gather::{Gather, Rows};
+use super::{Added, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Tile};
 use crate::kernels::{ConvArgs, ProjectionArgs, ResidualArgs};
 
-/// The longest gathered window, in bytes: 8 KiB of stack for a tile.
-const WINDOW: usize = 512;
+/// Output channels of a gathered convolution at most, in blocks: their params are kept on the stack.
+const GATHERED_BLOCKS: usize = 64;
 
-/// A matrix product: what each position reads, and the weights.
+/// A matrix product: weights, and what a position reads of a tensor.
 struct Product<'a> {
     input: &'a [u8],
-    /// Extent of the input.
     width: usize,
     channels: usize,
     stride: [usize; 2],
@@ -22,88 +25,72 @@ struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    /// A 1×1 convolution whose positions are read in place, if the slices are as long as they have to be.
+    /// Of a convolution; `None` if its weights are not all there.
+    fn new(args: &ProjectionArgs<'a>) -> Option<Self> {
+        (args.weights.len() >= args.layout.byte_len()).then(|| Product {
+            input: args.input,
+            width: args.input_shape.width as usize,
+            channels: args.input_shape.channels as usize,
+            stride: args.stride.map(usize::from),
+            quads: args.layout.quads(),
+            weights: args.weights,
+            params: args.channels,
+        })
+    }
+
+    /// Of a 1×1 convolution; `None` unless every output position finds whole quads in the input.
     fn in_place(args: &ProjectionArgs<'a>, [height, width]: [usize; 2]) -> Option<Self> {
-        let [down, across] = args.stride.map(usize::from);
+        let product = Self::new(args)?;
+        let [down, across] = product.stride;
         let shape = args.input_shape;
-        let channels = shape.channels as usize;
         let inside = (height - 1) * down < shape.height as usize && (width - 1) * across < shape.width as usize;
-        let whole = channels.is_multiple_of(QUAD) && args.layout.quads() * QUAD == channels;
-        let stride = [down, across];
-        let (quads, width) = (args.layout.quads(), shape.width as usize);
-        let long = args.input.len() >= shape.volume();
-        let product =
-            Product { input: args.input, width, channels, stride, quads, weights: args.weights, params: args.channels };
-        (inside && whole && long).then_some(product)
+        let whole = product.quads * QUAD == product.channels;
+        (inside && whole && args.input.len() >= shape.volume()).then_some(product)
     }
 
     /// First byte of what an output position reads.
-    fn at(&self, [y, x]: [usize; 2]) -> usize {
-        ((y * self.stride[0]) * self.width + x * self.stride[1]) * self.channels
+    fn at(&self, [y, x]: [usize; 2]) -> *const u8 {
+        self.input.as_ptr().wrapping_add((y * self.stride[0] * self.width + x * self.stride[1]) * self.channels)
+    }
+
+    /// First weight of a block.
+    fn block(&self, block: usize) -> *const u8 {
+        self.weights.as_ptr().wrapping_add(block * self.quads * QUAD_BYTES)
+    }
+
+    /// Params of a block.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set, and the block is there.
+    unsafe fn params<I: Isa>(&self, block: usize) -> Params {
+        // SAFETY: the caller vouches for the CPU and for the block's weights.
+        Params::of(self.params, block, I::FLIP, || unsafe { I::weight_sums(self.block(block), self.quads) })
     }
 
     /// Params of a tile's blocks.
     ///
     /// # Safety
     /// The CPU has the instruction set, and the blocks are there.
-    unsafe fn params<I: Isa>(&self, first: usize, blocks: usize) -> [Params; MOST_BLOCKS] {
+    unsafe fn tile_params<I: Isa>(&self, first: usize, blocks: usize) -> [Params; MOST_BLOCKS] {
         let mut params = [Params::NONE; MOST_BLOCKS];
         for (i, params) in params.iter_mut().enumerate().take(blocks) {
-            let weights = self.weights.as_ptr().wrapping_add((first + i) * self.quads * 64);
-            // SAFETY: the caller vouches for the CPU and for the block's weights.
-            *params = Params::of(self.params, first + i, I::FLIP, || unsafe { I::weight_sums(weights, self.quads) });
+            // SAFETY: the caller's.
+            *params = unsafe { self.params::<I>(first + i) };
         }
         params
     }
 }
 
-/// A window of more than one position, to be copied together for each output.
-struct Gather<'a> {
+/// A convolution whose numbers have been looked at: all of its output positions and blocks are there.
+struct Job<'a> {
     args: &'a ConvArgs<'a>,
-    pad: [u8; 4],
-    /// Positions and bytes of a run.
-    run: [usize; 2],
-    runs: usize,
-}
-
-impl<'a> Gather<'a> {
-    fn new(args: &'a ConvArgs<'a>, flip: u8) -> Option<Self> {
-        let layout = &args.layout;
-        let columns = if layout.row_runs() { usize::from(args.window.kernel[1]) } else { 1 };
-        let fits = layout.quads() * QUAD <= WINDOW && args.input.len() >= args.input_shape.volume();
-        let pad = pad_bytes(args, if args.pixels { 0x80 } else { flip });
-        fits.then(|| Gather { args, pad, run: [columns, layout.run_len()], runs: layout.runs() })
-    }
-
-    /// Copies an output position's window; what fills a run up to whole quads meets zero weights.
-    fn copy(&self, [y, x]: [usize; 2], to: &mut [u8; WINDOW]) {
-        let args = self.args;
-        let [height, width, channels] =
-            [args.input_shape.height, args.input_shape.width, args.input_shape.channels].map(|n| n as usize);
-        let [down, across] = args.window.stride.map(usize::from);
-        let [top, left, ..] = args.window.padding.map(usize::from);
-        let [columns, len] = self.run;
-        let per_row = usize::from(args.window.kernel[1]) / columns.max(1);
-        let (row, column) = ((y * down).wrapping_sub(top), (x * across).wrapping_sub(left));
-        for (run, to) in to.chunks_exact_mut((len.div_ceil(QUAD) * QUAD).max(1)).enumerate().take(self.runs) {
-            let (row, column) = (row.wrapping_add(run / per_row.max(1)), column.wrapping_add(run % per_row.max(1)));
-            let last = column.wrapping_add(columns - 1);
-            let Some(to) = to.get_mut(..len) else { continue };
-            if row < height && column < width && last < width {
-                let from = (row * width + column) * channels;
-                to.copy_from_slice(args.input.get(from..from + len).unwrap_or_default());
-                continue;
-            }
-            for (i, to) in to.chunks_mut(channels.max(1)).enumerate() {
-                let column = column.wrapping_add(i);
-                let from = (row.wrapping_mul(width).wrapping_add(column)).wrapping_mul(channels);
-                match args.input.get(from..from.wrapping_add(channels)) {
-                    Some(from) if row < height && column < width => to.copy_from_slice(from),
-                    _ => to.iter_mut().zip(self.pad.iter().cycle()).for_each(|(to, &pad)| *to = pad),
-                }
-            }
-        }
-    }
+    product: Product<'a>,
+    projection: Option<Product<'a>>,
+    output: *mut u8,
+    /// Output positions of the part, and of a row.
+    positions: usize,
+    per_row: usize,
+    channels: usize,
 }
 
 /// Whether it did the convolution.
@@ -114,12 +101,21 @@ pub(super) unsafe fn conv<I: Isa>(args: &ConvArgs<'_>, output: &mut [u8]) -> boo
     let channels = args.layout.channels_out();
     let [height, width] = [args.output_shape.height, args.output_shape.width].map(|side| side as usize);
     let positions = output.len() / channels.max(1);
+    let inside = args.first + positions <= height * width && output.len() == positions * channels;
     let one_group = args.layout.in_per_group() == args.input_shape.channels as usize;
-    let parts = args.first + positions <= height * width && output.len() == positions * channels;
-    if !one_group || !channels.is_multiple_of(BLOCK) || !parts || height * width == 0 {
+    // Other backends than biased ones have no use for pixels as they are.
+    let bytes = I::FLIP == 0x80 || !args.pixels;
+    if !(one_group && bytes && inside && channels.is_multiple_of(BLOCK) && height * width > 0) {
         return false;
     }
-    let product_of = |args: &ProjectionArgs<'_>| args.weights.len() >= args.layout.byte_len();
+    let projection = match &args.residual {
+        ResidualArgs::Separate { codes, .. } if codes.len() < height * width * channels => return false,
+        ResidualArgs::Projection(projection) => match Product::in_place(projection, [height, width]) {
+            None => return false,
+            product => product,
+        },
+        _ => None,
+    };
     let own = ProjectionArgs {
         input: args.input,
         input_shape: args.input_shape,
@@ -129,127 +125,141 @@ pub(super) unsafe fn conv<I: Isa>(args: &ConvArgs<'_>, output: &mut [u8]) -> boo
         channels: args.channels,
     };
     let point = args.window.kernel == [1, 1] && args.window.padding == [0; 4];
-    let direct = point && (I::FLIP == 0x80 || !args.pixels);
-    let in_place = if direct { Product::in_place(&own, [height, width]) } else { None };
-    let gather = if in_place.is_none() { Gather::new(args, I::FLIP) } else { None };
-    let product = match (in_place, &gather) {
-        (Some(product), _) => product,
-        (None, Some(_)) if I::FLIP == 0x80 || !args.pixels => {
-            let quads = args.layout.quads();
-            Product {
-                input: &[],
-                width: 0,
-                channels: 0,
-                stride: [0, 0],
-                quads,
-                weights: own.weights,
-                params: own.channels,
+    let of = |product| {
+        let output = output.as_mut_ptr();
+        Job { args, product, projection, output, positions, per_row: width, channels }
+    };
+    if let Some(product) = if point { Product::in_place(&own, [height, width]) } else { None } {
+        // SAFETY: the caller vouches for the CPU.
+        unsafe { of(product).in_place::<I>() };
+        return true;
+    }
+    match (Product::new(&own), Gather::new(args, I::FLIP, I::DENSE[0])) {
+        (Some(product), Some(gather)) if channels <= GATHERED_BLOCKS * BLOCK => {
+            // SAFETY: the caller vouches for the CPU.
+            unsafe { of(product).gathered::<I>(&gather) };
+            true
+        }
+        _ => false,
+    }
+}
+
+impl Job<'_> {
+    /// # Safety
+    /// The CPU has the instruction set, and the product is [`Product::in_place`].
+    unsafe fn in_place<I: Isa>(&self) {
+        let blocks = self.channels / BLOCK;
+        for first in (0..blocks).step_by(I::DENSE[1]) {
+            let count = I::DENSE[1].min(blocks - first);
+            // SAFETY: the caller's; the blocks are there.
+            unsafe {
+                let params = self.product.tile_params::<I>(first, count);
+                self.blocks::<I>([first, count], &params, [0, self.positions], |place, _| self.product.at(place));
             }
         }
-        _ => return false,
-    };
-    let (projection, codes) = match &args.residual {
-        ResidualArgs::None | ResidualArgs::InPlace { .. } => (None, None),
-        ResidualArgs::Separate { codes, zero_point, multiplier } => {
-            if codes.len() < height * width * channels {
-                return false;
-            }
-            (None, Some((*codes, *zero_point, *multiplier)))
-        }
-        ResidualArgs::Projection(projection) => match Product::in_place(projection, [height, width]) {
-            Some(product) if product_of(projection) => (Some(product), None),
-            _ => return false,
-        },
-    };
-    if !product_of(&own) {
-        return false;
     }
 
-    let [most_pixels, most_blocks] = I::DENSE;
-    let quads = product.quads;
-    let mut windows = [[0u8; WINDOW]; MOST_PIXELS];
-    let mut sums: Tile = [NO_SUMS; 32];
-    let mut shortcut: Tile = [NO_SUMS; 32];
-    let blocks = channels / BLOCK;
-    for first in (0..blocks).step_by(most_blocks) {
-        let tile_blocks = most_blocks.min(blocks - first);
-        // SAFETY: the caller vouches for the CPU; `product_of` has seen that all blocks' weights are there.
-        let params = unsafe { product.params::<I>(first, tile_blocks) };
-        let weights = product.weights.as_ptr().wrapping_add(first * quads * 64);
-        let shortcut_params = projection.as_ref().map_or([Params::NONE; MOST_BLOCKS], |projection| {
-            // SAFETY: as above.
-            unsafe { projection.params::<I>(first, tile_blocks) }
-        });
-        let [mut y, mut x] = [args.first / width, args.first % width];
-        for done in (0..positions).step_by(most_pixels) {
-            let pixels = most_pixels.min(positions - done);
-            let mut places = [[y, x]; MOST_PIXELS];
-            for place in places.iter_mut().take(pixels) {
-                *place = [y, x];
-                x += 1;
-                if x == width {
-                    [y, x] = [y + 1, 0];
+    /// # Safety
+    /// The CPU has the instruction set, and `gather` is of this convolution.
+    unsafe fn gathered<I: Isa>(&self, gather: &Gather<'_>) {
+        let blocks = self.channels / BLOCK;
+        let mut all = [Params::NONE; GATHERED_BLOCKS];
+        for (block, params) in all.iter_mut().enumerate().take(blocks) {
+            // SAFETY: the caller's; the block is there.
+            *params = unsafe { self.product.params::<I>(block) };
+        }
+        let mut rows = Rows::new();
+        for from in (0..self.positions).step_by(gather.positions()) {
+            let to = (from + gather.positions()).min(self.positions);
+            for position in from..to {
+                let place = self.args.first + position;
+                gather.copy([place / self.per_row, place % self.per_row], position - from, &mut rows);
+            }
+            for first in (0..blocks).step_by(I::DENSE[1]) {
+                let count = I::DENSE[1].min(blocks - first);
+                let mut params = [Params::NONE; MOST_BLOCKS];
+                params.iter_mut().zip(&all[first..]).take(count).for_each(|(to, from)| *to = *from);
+                // SAFETY: the caller's; a row has the quads of one output.
+                unsafe {
+                    let row = |_, position| gather.row(&rows, position - from);
+                    self.blocks::<I>([first, count], &params, [from, to], row);
                 }
             }
-            let mut pointers = [product.input.as_ptr(); MOST_PIXELS];
-            for i in 0..most_pixels {
-                // Beyond the part's end the last position is computed again, and not written.
-                let place = places[i.min(pixels - 1)];
-                pointers[i] = match &gather {
-                    None => product.input.as_ptr().wrapping_add(product.at(place)),
-                    Some(gather) => {
-                        if i < pixels {
-                            gather.copy(place, &mut windows[i]);
-                        }
-                        windows[i].as_ptr()
-                    }
-                };
+        }
+    }
+
+    /// Computes some blocks of the part's positions `from` to `to`.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set; the blocks are there; `reads(place, position)` has the product's quads.
+    unsafe fn blocks<I: Isa>(
+        &self,
+        [first, blocks]: [usize; 2],
+        params: &[Params; MOST_BLOCKS],
+        [from, to]: [usize; 2],
+        reads: impl Fn([usize; 2], usize) -> *const u8,
+    ) {
+        let &Job { args, channels, per_row, .. } = self;
+        let most = I::DENSE[0];
+        let mut sums: Tile = [NO_SUMS; 32];
+        let mut shortcut: Tile = [NO_SUMS; 32];
+        let shortcut_params = self.projection.as_ref().map_or([Params::NONE; MOST_BLOCKS], |projection| {
+            // SAFETY: the caller's; a projection has the blocks of its convolution.
+            unsafe { projection.tile_params::<I>(first, blocks) }
+        });
+        let [mut y, mut x] = [(args.first + from) / per_row, (args.first + from) % per_row];
+        for position in (from..to).step_by(most) {
+            let pixels = most.min(to - position);
+            // Beyond the end the last position is computed again, and not written.
+            let mut places = [[y, x]; MOST_PIXELS];
+            let mut pointers = [self.output.cast_const(); MOST_PIXELS];
+            for i in 0..most {
+                places[i] = [y, x];
+                pointers[i] = reads([y, x], position + i.min(pixels - 1));
+                if i + 1 < pixels {
+                    [y, x] = if x + 1 == per_row { [y + 1, 0] } else { [y, x + 1] };
+                }
             }
-            // SAFETY: the caller vouches for the CPU. Read in place, `Product::in_place` has seen that the last position
-            // lies inside the input, and it has `quads` · 4 = channels bytes; a gathered window has WINDOW bytes, which
-            // is more. The weights are there, as above.
-            unsafe { I::dense(&pointers, quads, weights, quads * 64, tile_blocks, &params, &mut sums) };
-            let at = done * channels + first * BLOCK;
-            let output = output.as_mut_ptr().wrapping_add(at);
-            let added = match (&args.residual, &projection, codes) {
-                (_, Some(projection), _) => {
-                    let mut pointers = [projection.input.as_ptr(); MOST_PIXELS];
-                    for i in 0..most_pixels {
-                        let place = places[i.min(pixels - 1)];
-                        pointers[i] = projection.input.as_ptr().wrapping_add(projection.at(place));
+            [y, x] = if x + 1 == per_row { [y + 1, 0] } else { [y, x + 1] };
+            let (quads, bytes) = (self.product.quads, self.product.quads * QUAD_BYTES);
+            // SAFETY: the caller's.
+            unsafe { I::dense(&pointers, quads, self.product.block(first), bytes, blocks, params, &mut sums) };
+            let at = position * channels + first * BLOCK;
+            let output = self.output.wrapping_add(at);
+            let added = match (&args.residual, &self.projection) {
+                (_, Some(projection)) => {
+                    let mut pointers = pointers;
+                    for (pointer, place) in pointers.iter_mut().zip(places).take(most) {
+                        *pointer = projection.at(place);
                     }
-                    let (quads, params) = (projection.quads, &shortcut_params);
-                    let weights = projection.weights.as_ptr().wrapping_add(first * quads * 64);
-                    // SAFETY: as above.
-                    unsafe {
-                        I::dense(&pointers, quads, weights, quads * 64, tile_blocks, params, &mut shortcut);
-                    }
+                    let (quads, bytes) = (projection.quads, projection.quads * QUAD_BYTES);
+                    let (weights, params) = (projection.block(first), &shortcut_params);
+                    // SAFETY: the caller's; `Product::in_place` has seen that every position reads whole quads.
+                    unsafe { I::dense(&pointers, quads, weights, bytes, blocks, params, &mut shortcut) };
                     Added::Sums { sums: &shortcut, params }
                 }
-                (_, _, Some((codes, zero_point, multiplier))) => Added::Codes {
+                (&ResidualArgs::Separate { codes, zero_point, multiplier }, _) => Added::Codes {
                     at: codes.as_ptr().wrapping_add(args.first * channels + at),
                     zero_point: i32::from(zero_point),
                     multiplier,
                 },
-                (&ResidualArgs::InPlace { zero_point, multiplier }, ..) => {
+                (&ResidualArgs::InPlace { zero_point, multiplier }, _) => {
                     Added::Codes { at: output.cast_const(), zero_point: i32::from(zero_point), multiplier }
                 }
                 _ => Added::Nothing,
             };
             let finish = Finish {
-                params: &params,
+                params,
                 requantize: args.requantize,
                 added,
                 pixels,
-                blocks: tile_blocks,
+                blocks,
                 stride: channels,
                 transposed: false,
             };
-            // SAFETY: the caller vouches for the CPU. `pixels` positions behind `done` lie in the output, each has
-            // `channels` bytes, and the tile's blocks end with the channels; added codes have the same extent, checked
-            // above.
+            // SAFETY: the caller vouches for the CPU. `pixels` positions from here on lie in the output, each has
+            // `channels` bytes, and the blocks are among them; added codes have the same extent, which `conv` checked.
             unsafe { I::finish(&sums, &finish, output) };
         }
     }
-    true
 }

@@ -10,6 +10,7 @@
 #![allow(clippy::indexing_slicing, reason = "arrays of constant size, by indices below it")]
 
 mod dense;
+mod gather;
 mod grouped;
 
 use cardinal_format::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES};
