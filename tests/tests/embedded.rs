@@ -9,8 +9,8 @@ use cardinal_converter::evaluate::evaluate;
 use cardinal_converter::host::{Runner, open};
 use cardinal_converter::images::normalise_chw;
 use cardinal_converter::{embedded, import::Imported};
+use cardinal_device_tests::plan::check_plan;
 use cardinal_format::layout::CRC32;
-use cardinal_tests::plan::check_plan;
 
 /// The embedded network as an earlier `cardinal demo -o` wrote it. Kept, because float calibration may differ in the last
 /// bit from CPU to CPU; from the file on, everything is exact everywhere.

@@ -61,6 +61,11 @@ impl Requantize {
         (self.low as i32 + self.zero_point) as i8
     }
 
+    /// The largest code that is written.
+    pub fn q_max(self) -> i8 {
+        (self.high as i32 + self.zero_point) as i8
+    }
+
     /// Equation (5).
     #[inline(always)]
     pub fn code(self, acc: i32, multiplier: f32) -> i8 {

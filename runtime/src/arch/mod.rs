@@ -1,17 +1,27 @@
 //! Kernels by architecture. `all` is portable and is the oracle; `unsafe` is allowed under the others only.
 
 pub(crate) mod all;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+
+// An architecture's own kernels. Without an operating system nobody can ask the CPU, so there the compiler's target must
+// have the instructions.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod aarch64;
+#[cfg(any(
+    all(target_arch = "aarch64", target_feature = "neon"),
+    all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")),
+))]
 pub(crate) mod generic;
-#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
 mod x86_64;
 
 use crate::kernels::Kernels;
 
 /// The backends that this build has and this CPU can run, best first.
+#[allow(unreachable_code, reason = "where an architecture has its own, the portable one is among them")]
 pub(crate) fn available() -> &'static [Kernels] {
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    return aarch64::available();
+    #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
     return x86_64::available();
-    #[cfg(not(all(feature = "std", target_arch = "x86_64")))]
-    return &[all::KERNELS];
+    &[all::KERNELS]
 }

@@ -6,8 +6,8 @@
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::gather::{Gather, Rows};
-use super::{Added, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Tile};
-use crate::kernels::{ConvArgs, ProjectionArgs, ResidualArgs};
+use super::{Added, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Positions, Tile, Weights};
+use crate::kernels::{ConvArgs, ProjectionArgs, ResidualArgs, Storage};
 
 /// Output channels of a gathered convolution at most, in blocks: their params are kept on the stack.
 const GATHERED_BLOCKS: usize = 64;
@@ -53,9 +53,10 @@ impl<'a> Product<'a> {
         self.input.as_ptr().wrapping_add((y * self.stride[0] * self.width + x * self.stride[1]) * self.channels)
     }
 
-    /// First weight of a block.
-    fn block(&self, block: usize) -> *const u8 {
-        self.weights.as_ptr().wrapping_add(block * self.quads * QUAD_BYTES)
+    /// Weights of neighbouring blocks.
+    fn blocks(&self, first: usize, blocks: usize) -> Weights {
+        let first = self.weights.as_ptr().wrapping_add(first * self.quads * QUAD_BYTES);
+        Weights { first, quads: self.quads, blocks }
     }
 
     /// Params of a block.
@@ -64,7 +65,9 @@ impl<'a> Product<'a> {
     /// The CPU has the instruction set, and the block is there.
     unsafe fn params<I: Isa>(&self, block: usize) -> Params {
         // SAFETY: the caller vouches for the CPU and for the block's weights.
-        Params::of(self.params, block, I::FLIP, || unsafe { I::weight_sums(self.block(block), self.quads) })
+        Params::of(self.params, block, I::STORAGE, || unsafe {
+            I::weight_sums(self.blocks(block, 1).first, self.quads)
+        })
     }
 
     /// Params of a tile's blocks.
@@ -103,9 +106,7 @@ pub(super) unsafe fn conv<I: Isa>(args: &ConvArgs<'_>, output: &mut [u8]) -> boo
     let positions = output.len() / channels.max(1);
     let inside = args.first + positions <= height * width && output.len() == positions * channels;
     let one_group = args.layout.in_per_group() == args.input_shape.channels as usize;
-    // Other backends than biased ones have no use for pixels as they are.
-    let bytes = I::FLIP == 0x80 || !args.pixels;
-    if !(one_group && bytes && inside && channels.is_multiple_of(BLOCK) && height * width > 0) {
+    if !(one_group && inside && channels.is_multiple_of(BLOCK) && height * width > 0) {
         return false;
     }
     let projection = match &args.residual {
@@ -124,7 +125,9 @@ pub(super) unsafe fn conv<I: Isa>(args: &ConvArgs<'_>, output: &mut [u8]) -> boo
         weights: args.weights,
         channels: args.channels,
     };
-    let point = args.window.kernel == [1, 1] && args.window.padding == [0; 4];
+    // Pixels are read in place only where codes are stored as they are.
+    let stored = !args.pixels || I::STORAGE == Storage::Biased;
+    let point = args.window.kernel == [1, 1] && args.window.padding == [0; 4] && stored;
     let of = |product| {
         let output = output.as_mut_ptr();
         Job { args, product, projection, output, positions, per_row: width, channels }
@@ -134,7 +137,7 @@ pub(super) unsafe fn conv<I: Isa>(args: &ConvArgs<'_>, output: &mut [u8]) -> boo
         unsafe { of(product).in_place::<I>() };
         return true;
     }
-    match (Product::new(&own), Gather::new(args, I::FLIP, I::DENSE[0])) {
+    match (Product::new(&own), Gather::new(args, I::STORAGE, I::DENSE[0])) {
         (Some(product), Some(gather)) if channels <= GATHERED_BLOCKS * BLOCK => {
             // SAFETY: the caller vouches for the CPU.
             unsafe { of(product).gathered::<I>(&gather) };
@@ -212,30 +215,27 @@ impl Job<'_> {
             let pixels = most.min(to - position);
             // Beyond the end the last position is computed again, and not written.
             let mut places = [[y, x]; MOST_PIXELS];
-            let mut pointers = [self.output.cast_const(); MOST_PIXELS];
+            let mut reading = Positions { at: [self.output.cast_const(); MOST_PIXELS], count: pixels };
             for i in 0..most {
                 places[i] = [y, x];
-                pointers[i] = reads([y, x], position + i.min(pixels - 1));
+                reading.at[i] = reads([y, x], position + i.min(pixels - 1));
                 if i + 1 < pixels {
                     [y, x] = if x + 1 == per_row { [y + 1, 0] } else { [y, x + 1] };
                 }
             }
             [y, x] = if x + 1 == per_row { [y + 1, 0] } else { [y, x + 1] };
-            let (quads, bytes) = (self.product.quads, self.product.quads * QUAD_BYTES);
             // SAFETY: the caller's.
-            unsafe { I::dense(&pointers, quads, self.product.block(first), bytes, blocks, params, &mut sums) };
+            unsafe { I::dense(&reading, self.product.blocks(first, blocks), params, &mut sums) };
             let at = position * channels + first * BLOCK;
             let output = self.output.wrapping_add(at);
             let added = match (&args.residual, &self.projection) {
                 (_, Some(projection)) => {
-                    let mut pointers = pointers;
-                    for (pointer, place) in pointers.iter_mut().zip(places).take(most) {
-                        *pointer = projection.at(place);
+                    for (at, place) in reading.at.iter_mut().zip(places).take(most) {
+                        *at = projection.at(place);
                     }
-                    let (quads, bytes) = (projection.quads, projection.quads * QUAD_BYTES);
-                    let (weights, params) = (projection.block(first), &shortcut_params);
+                    let (weights, params) = (projection.blocks(first, blocks), &shortcut_params);
                     // SAFETY: the caller's; `Product::in_place` has seen that every position reads whole quads.
-                    unsafe { I::dense(&pointers, quads, weights, bytes, blocks, params, &mut shortcut) };
+                    unsafe { I::dense(&reading, weights, params, &mut shortcut) };
                     Added::Sums { sums: &shortcut, params }
                 }
                 (&ResidualArgs::Separate { codes, zero_point, multiplier }, _) => Added::Codes {

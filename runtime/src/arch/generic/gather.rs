@@ -26,6 +26,8 @@ impl Rows {
 pub(super) struct Gather<'a> {
     args: &'a ConvArgs<'a>,
     pad: [u8; 4],
+    /// Bits of an input byte that differ from how rows are stored.
+    flip: u8,
     /// Positions of a run, and runs of a kernel row.
     columns: usize,
     per_row: usize,
@@ -37,17 +39,18 @@ pub(super) struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     /// `None` if fewer than `least` rows fit.
-    pub fn new(args: &'a ConvArgs<'a>, flip: u8, least: usize) -> Option<Self> {
+    pub fn new(args: &'a ConvArgs<'a>, storage: Storage, least: usize) -> Option<Self> {
         let layout = &args.layout;
         let across = usize::from(args.window.kernel[1]);
         let columns = if layout.row_runs() { across } else { 1 };
         let row = layout.quads() * QUAD;
         // Whole tiles, so that only the last is filled up.
         let positions = LEN.checked_div(row)?.min(POSITIONS) / least * least;
-        let pad = pad_bytes(args, if args.pixels { Storage::Biased.flip() } else { flip });
+        let (pad, stored) = (pad_bytes(args, storage), if args.pixels { Storage::Biased } else { storage });
+        let flip = stored.flip() ^ storage.flip();
         let fits = positions > 0 && args.input.len() >= args.input_shape.volume();
         let (per_row, run) = (across / columns.max(1), layout.run_len());
-        fits.then_some(Gather { args, pad, columns, per_row: per_row.max(1), run, row, positions })
+        fits.then_some(Gather { args, pad, flip, columns, per_row: per_row.max(1), run, row, positions })
     }
 
     /// Rows that are gathered together.
@@ -83,7 +86,9 @@ impl<'a> Gather<'a> {
                         let column = column.wrapping_add(i);
                         let from = from.wrapping_add(i * channels);
                         match args.input.get(from..from.wrapping_add(channels)) {
-                            Some(from) if row < height && column < width => to.copy_from_slice(from),
+                            Some(from) if row < height && column < width => {
+                                to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ self.flip);
+                            }
                             _ => to.iter_mut().zip(self.pad.iter().cycle()).for_each(|(to, &pad)| *to = pad),
                         }
                     }
@@ -98,8 +103,8 @@ impl<'a> Gather<'a> {
         let from = self.args.input.get(from..).unwrap_or_default();
         let to = rows.0.get_mut(to..).unwrap_or_default();
         match (to.first_chunk_mut::<AT_ONCE>(), from.first_chunk::<AT_ONCE>()) {
-            (Some(to), Some(from)) if self.run <= AT_ONCE => *to = *from,
-            _ => to.iter_mut().zip(from).take(self.run).for_each(|(to, from)| *to = *from),
+            (Some(to), Some(from)) if self.run <= AT_ONCE => *to = from.map(|byte| byte ^ self.flip),
+            _ => to.iter_mut().zip(from).take(self.run).for_each(|(to, from)| *to = from ^ self.flip),
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) unsafe fn conv<I: Isa>(args: &ConvArgs<'_>, output: &mut [u8]) -> boo
     let mut ring = Ring([[0; POSITIONS * SLICE]; 3]);
     for first in (0..channels).step_by(SLICE) {
         let mut pad = [0; SLICE];
-        pad.as_chunks_mut().0.fill(pad_bytes(args, I::FLIP));
+        pad.as_chunks_mut().0.fill(pad_bytes(args, I::STORAGE));
         let slice = Slice { args, first, len: SLICE.min(channels - first), pad };
         // SAFETY: the caller vouches for the CPU; the conditions above hold.
         unsafe {
@@ -87,7 +87,7 @@ impl Slice<'_> {
         for (i, params) in params.iter_mut().enumerate().take(blocks) {
             let (block, weights) = (self.first / BLOCK + i, weights_of(i));
             // SAFETY: the caller vouches for the CPU, and for the weights of all blocks: 9 · quads quads each.
-            let of = Params::of(args.channels, block, I::FLIP, || unsafe { I::weight_sums(weights, 9 * quads) });
+            let of = Params::of(args.channels, block, I::STORAGE, || unsafe { I::weight_sums(weights, 9 * quads) });
             params[0] = if quads == 1 { of.transposed() } else { of };
         }
         let (from, to) = (args.first, args.first + output.len() / channels);

@@ -5,18 +5,22 @@
 //!   each position's window first.
 //! - `grouped`: 3×3 in groups of 4, 8, 16, 32 or 64 channels, from a small padded copy of a few rows. No im2col: every
 //!   byte that is loaded serves the three horizontal taps.
+//! - `backend`: makes a table of kernels of it.
 
 #![allow(unsafe_code, reason = "the register tiles read and write through pointers")]
 #![allow(clippy::indexing_slicing, reason = "arrays of constant size, by indices below it")]
 
+pub(crate) mod backend;
 mod dense;
 mod gather;
 mod grouped;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use cardinal_format::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES};
 use cardinal_format::{ChannelBlock, quant::Requantize};
 
-use crate::kernels::ConvArgs;
+use crate::kernels::{ConvArgs, Storage};
 
 /// Sixteen numbers of a block's channels, where vectors can be loaded from.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +50,12 @@ pub(crate) struct Params {
 impl Params {
     pub const NONE: Params = Params { bias: NO_SUMS, multiplier: Lanes([0.0; BLOCK]) };
 
-    /// Those of a block, for bytes of which `flip` is inverted.
-    fn of(args: &[u8], block: usize, flip: u8, weight_sums: impl FnOnce() -> [i32; BLOCK]) -> Self {
+    /// Those of a block, for bytes that are stored so.
+    fn of(args: &[u8], block: usize, storage: Storage, weight_sums: impl FnOnce() -> [i32; BLOCK]) -> Self {
         let (params, _) = args.as_chunks::<CHANNEL_BLOCK_BYTES>();
         let ChannelBlock { mut bias, multiplier } =
             params.get(block).map_or(ChannelBlock { bias: [0; BLOCK], multiplier: [0.0; BLOCK] }, ChannelBlock::read);
-        if flip != 0 {
+        if storage == Storage::Biased {
             // Every byte is its code + 128, so every sum has 128 · Σw too much. Wrapping, as the sums do: the final
             // value fits by inequality (4) of the quantization page.
             for (bias, sum) in bias.iter_mut().zip(weight_sums()) {
@@ -67,6 +71,32 @@ impl Params {
         transposed(&self.bias.0, &mut to.bias.0);
         transposed(&self.multiplier.0, &mut to.multiplier.0);
         to
+    }
+}
+
+/// First bytes of a dense tile's positions.
+#[derive(Clone, Copy)]
+pub(crate) struct Positions {
+    /// Of `Isa::DENSE[0]` positions: beyond `count`, the last again.
+    pub at: [*const u8; MOST_PIXELS],
+    /// Those whose sums are wanted, at least one.
+    pub count: usize,
+}
+
+/// Weights of a dense tile: neighbouring blocks.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights {
+    pub first: *const u8,
+    /// Quads that one output reads.
+    pub quads: usize,
+    pub blocks: usize,
+}
+
+impl Weights {
+    /// First byte of a quad of a block.
+    #[inline(always)]
+    pub fn at(self, block: usize, quad: usize) -> *const u8 {
+        self.first.wrapping_add((block * self.quads + quad) * QUAD_BYTES)
     }
 }
 
@@ -127,34 +157,28 @@ pub(crate) struct Row<'a> {
 /// `DENSE[0] ≤ MOST_PIXELS`, `1 ≤ DENSE[1] ≤ MOST_BLOCKS`, `DENSE[0] · DENSE[1] ≤ 32`, `ROW ≤ MOST_PIXELS`.
 /// Callers of all functions must know that the CPU has the instruction set.
 pub(crate) unsafe trait Isa {
-    /// [`Storage::flip`](crate::kernels::Storage::flip) of its bytes.
-    const FLIP: u8;
+    /// How its bytes are stored.
+    const STORAGE: Storage;
     /// Positions and blocks of a dense tile.
     const DENSE: [usize; 2];
     /// Positions of a grouped tile.
     const ROW: usize;
 
-    /// Σw of each of a block's channels.
+    /// Σw of each of a block's channels. Only asked of [`Storage::Biased`].
     ///
     /// # Safety
     /// `weights` has `quads` · 64 bytes.
-    unsafe fn weight_sums(weights: *const u8, quads: usize) -> [i32; BLOCK];
+    unsafe fn weight_sums(_weights: *const u8, _quads: usize) -> [i32; BLOCK] {
+        [0; BLOCK]
+    }
 
-    /// The sums of `DENSE[0]` positions and `blocks ≤ DENSE[1]` blocks: the biases, plus each byte times its weight. They
-    /// lie as [`Tile`] says, with `blocks` blocks a position.
+    /// The sums of [`Positions`] and blocks: the biases, plus each byte times its weight. They lie as [`Tile`] says, with
+    /// `weights.blocks` blocks a position.
     ///
     /// # Safety
-    /// Every pixel has `quads` · 4 bytes; block *b*'s weights, `quads` · 64 bytes, start `b · block_bytes` behind
-    /// `weights`.
-    unsafe fn dense(
-        pixels: &[*const u8; MOST_PIXELS],
-        quads: usize,
-        weights: *const u8,
-        block_bytes: usize,
-        blocks: usize,
-        params: &[Params; MOST_BLOCKS],
-        sums: &mut Tile,
-    );
+    /// Every position has `weights.quads` · 4 bytes; block *b*'s weights, `quads` · 64 bytes, start `b · quads · 64` behind
+    /// `weights.first`, for up to `DENSE[1]` blocks.
+    unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile);
 
     /// The sums of a [`Row`]'s outputs: of its `pixels`, or of up to `ROW`.
     ///
@@ -232,6 +256,6 @@ pub(crate) unsafe fn conv<I: Isa>(args: &ConvArgs<'_>, output: &mut [u8], otherw
 }
 
 /// The bytes of a padded position: their codes are the pad codes, channel by channel.
-fn pad_bytes(args: &ConvArgs<'_>, flip: u8) -> [u8; 4] {
-    args.pad_codes.map(|code| code as u8 ^ flip)
+fn pad_bytes(args: &ConvArgs<'_>, storage: Storage) -> [u8; 4] {
+    args.pad_codes.map(|code| storage.byte(code))
 }

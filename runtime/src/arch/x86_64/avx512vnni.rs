@@ -5,7 +5,9 @@ use core::hint::black_box;
 
 use cardinal_format::weights::{BLOCK, QUAD_BYTES};
 
-use crate::arch::generic::{Added, Finish, Isa, Lanes, MOST_BLOCKS, MOST_PIXELS, Params, Row, Sums, Tile};
+use crate::arch::generic::{
+    Added, Finish, Isa, Lanes, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Sums, Tile, Weights,
+};
 use crate::kernels::Storage;
 
 /// The register tiles of this instruction set.
@@ -86,23 +88,15 @@ macro_rules! dense {
         /// # Safety
         /// As [`Isa::dense`].
         #[target_feature(enable = "avx512f,avx512vnni")]
-        unsafe fn $name(
-            pixels: &[*const u8; MOST_PIXELS],
-            quads: usize,
-            weights: *const u8,
-            block_bytes: usize,
-            params: &[Params; MOST_BLOCKS],
-            tile: &mut Tile,
-        ) {
+        unsafe fn $name(at: &[*const u8; MOST_PIXELS], weights: Weights, params: &[Params; MOST_BLOCKS], tile: &mut Tile) {
             let bias: [__m512i; $count] = core::array::from_fn(|b| lanes(&params[b].bias));
             let mut sums = [$({ let _ = $pixel; bias }),*];
-            for k in 0..quads {
-                let block = |b: usize| weights.wrapping_add(b * block_bytes + k * QUAD_BYTES);
-                // SAFETY: every block has `quads` quads, and every pixel as many bytes by four.
+            for k in 0..weights.quads {
+                // SAFETY: every block has `quads` quads, and every position as many bytes by four.
                 unsafe {
-                    let weights: [__m512i; $count] = core::array::from_fn(|b| quad(block(b)));
+                    let weights: [__m512i; $count] = core::array::from_fn(|b| quad(weights.at(b, k)));
                     $(
-                        let x = bytes4(pixels[$pixel].wrapping_add(4 * k));
+                        let x = bytes4(at[$pixel].wrapping_add(4 * k));
                         multiply_add!(sums[$pixel], x, weights[], $blocks);
                     )*
                 }
@@ -118,6 +112,8 @@ dense!(dense_1, [0 1 2 3 4 5], [0], 1);
 dense!(dense_2, [0 1 2 3 4 5], [0 1], 2);
 dense!(dense_3, [0 1 2 3 4 5], [0 1 2], 3);
 dense!(dense_4, [0 1 2 3 4 5], [0 1 2 3], 4);
+// What is left of 7 × 7 positions.
+dense!(rest_4, [0 1], [0 1 2 3], 4);
 
 /// Defines the sums of neighbouring outputs of one row: three taps a row, each vector of inputs by `$load`, each of weights
 /// from `$step` bytes on, of quads at `$quads`.
@@ -368,7 +364,7 @@ fn spin(rounds: u32) -> u64 {
 
 // SAFETY: every function reads and writes what `Isa` says: the tiles above have 6 × 4 and 14 positions.
 unsafe impl Isa for Avx512Vnni {
-    const FLIP: u8 = Storage::Biased.flip();
+    const STORAGE: Storage = Storage::Biased;
     const DENSE: [usize; 2] = [6, 4];
     const ROW: usize = 14;
 
@@ -377,22 +373,15 @@ unsafe impl Isa for Avx512Vnni {
         unsafe { weight_sums(weights, quads) }
     }
 
-    unsafe fn dense(
-        pixels: &[*const u8; MOST_PIXELS],
-        quads: usize,
-        weights: *const u8,
-        block_bytes: usize,
-        blocks: usize,
-        params: &[Params; MOST_BLOCKS],
-        sums: &mut Tile,
-    ) {
+    unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
         // SAFETY: the caller's.
         unsafe {
-            match blocks {
-                1 => dense_1(pixels, quads, weights, block_bytes, params, sums),
-                2 => dense_2(pixels, quads, weights, block_bytes, params, sums),
-                3 => dense_3(pixels, quads, weights, block_bytes, params, sums),
-                _ => dense_4(pixels, quads, weights, block_bytes, params, sums),
+            match (weights.blocks, positions.count) {
+                (1, _) => dense_1(&positions.at, weights, params, sums),
+                (2, _) => dense_2(&positions.at, weights, params, sums),
+                (3, _) => dense_3(&positions.at, weights, params, sums),
+                (_, ..=2) => rest_4(&positions.at, weights, params, sums),
+                _ => dense_4(&positions.at, weights, params, sums),
             }
         }
     }

@@ -92,34 +92,9 @@ macro_rules! tiles {
     (
         $isa:ident, $features:literal, dense: [$($position:tt)*] $dense:literal, row: [$($place:tt)*] $row:literal
     ) => {
-        /// # Safety
-        /// As [`Isa::dense`], of one block.
-        #[target_feature(enable = $features)]
-        unsafe fn dense(
-            pixels: &[*const u8; MOST_PIXELS],
-            quads: usize,
-            block: *const u8,
-            params: &[Params; MOST_BLOCKS],
-            tile: &mut Tile,
-        ) {
-            let bias = [lanes(&params[0].bias, 0), lanes(&params[0].bias, 1)];
-            let mut sums = [$({ let _ = $position; bias }),*];
-            for k in 0..quads {
-                let at = block.wrapping_add(k * QUAD_BYTES);
-                // SAFETY: the block has `quads` quads, and every pixel as many bytes by four.
-                unsafe {
-                    let [a, b] = [weights(at), weights(at.wrapping_add(32))];
-                    $(
-                        let x = inputs(bytes4(pixels[$position].wrapping_add(4 * k)));
-                        sums[$position] = [dot(sums[$position][0], x, a), dot(sums[$position][1], x, b)];
-                    )*
-                }
-            }
-            for (to, sums) in tile.iter_mut().zip(sums) {
-                put(to, 0, sums[0]);
-                put(to, 1, sums[1]);
-            }
-        }
+        tiles!(dense dense, $features, [$($position)*]);
+        // What is left of 7 × 7 positions.
+        tiles!(dense rest, $features, [0 1]);
 
         tiles!(taps taps4, bytes4, $features, [$($place)*], $row);
         tiles!(taps taps8, bytes8, $features, [$($place)*], $row);
@@ -191,7 +166,7 @@ macro_rules! tiles {
 
         // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
         unsafe impl Isa for $isa {
-            const FLIP: u8 = Storage::Biased.flip();
+            const STORAGE: Storage = Storage::Biased;
             const DENSE: [usize; 2] = [$dense, 1];
             const ROW: usize = $row;
 
@@ -200,17 +175,14 @@ macro_rules! tiles {
                 unsafe { weight_sums(weights, quads) }
             }
 
-            unsafe fn dense(
-                pixels: &[*const u8; MOST_PIXELS],
-                quads: usize,
-                weights: *const u8,
-                _: usize,
-                _: usize,
-                params: &[Params; MOST_BLOCKS],
-                sums: &mut Tile,
-            ) {
+            unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
                 // SAFETY: the caller's; `DENSE` has one block.
-                unsafe { dense(pixels, quads, weights, params, sums) }
+                unsafe {
+                    match positions.count {
+                        ..=2 => rest(&positions.at, weights, params, sums),
+                        _ => dense(&positions.at, weights, params, sums),
+                    }
+                }
             }
 
             unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
@@ -226,6 +198,30 @@ macro_rules! tiles {
             unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
                 // SAFETY: the caller's.
                 unsafe { finish(sums, tile, output) }
+            }
+        }
+    };
+    (dense $name:ident, $features:literal, [$($position:tt)*]) => {
+        /// # Safety
+        /// As [`Isa::dense`], of one block.
+        #[target_feature(enable = $features)]
+        unsafe fn $name(at: &[*const u8; MOST_PIXELS], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut Tile) {
+            let bias = [lanes(&params[0].bias, 0), lanes(&params[0].bias, 1)];
+            let mut sums = [$({ let _ = $position; bias }),*];
+            for k in 0..block.quads {
+                let quad = block.at(0, k);
+                // SAFETY: the block has `quads` quads, and every position as many bytes by four.
+                unsafe {
+                    let [a, b] = [weights(quad), weights(quad.wrapping_add(32))];
+                    $(
+                        let x = inputs(bytes4(at[$position].wrapping_add(4 * k)));
+                        sums[$position] = [dot(sums[$position][0], x, a), dot(sums[$position][1], x, b)];
+                    )*
+                }
+            }
+            for (to, sums) in tile.iter_mut().zip(sums) {
+                put(to, 0, sums[0]);
+                put(to, 1, sums[1]);
             }
         }
     };

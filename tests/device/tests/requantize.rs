@@ -1,8 +1,8 @@
 //! Equations (5) to (8) bit for bit: floats against integers.
 
+use cardinal_device_tests::binary32::{self, Codes, Exact};
+use cardinal_device_tests::strategy::cases;
 use cardinal_format::quant::{QParams, Requantize, logit};
-use cardinal_tests::binary32::{self, Codes, Exact};
-use cardinal_tests::strategy::cases;
 use proptest::prelude::*;
 
 /// Where `float(acc)` begins to round, its ties, and the ends.

@@ -1,11 +1,11 @@
 //! The reader's liveness check against owners of bytes: two ways to see the same thing.
 
+use cardinal_device_tests::model::{self, SMALL};
+use cardinal_device_tests::plan::{check_contents, check_plan};
+use cardinal_device_tests::random::Random;
+use cardinal_device_tests::strategy::cases;
 use cardinal_format::write::{Contents, to_bytes};
 use cardinal_format::{File, Op, Residual, TensorId};
-use cardinal_tests::model::{self, SMALL};
-use cardinal_tests::plan::{check_contents, check_plan};
-use cardinal_tests::random::Random;
-use cardinal_tests::strategy::cases;
 use proptest::prelude::*;
 
 #[test]

@@ -1,10 +1,10 @@
 //! Op records, weights, and what ops read.
 
+use cardinal_device_tests::model::{self, SMALL};
+use cardinal_device_tests::random::Random;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{Contents, pack_channels, pack_weights, to_bytes};
 use cardinal_format::{Conv, FormatError, Op, Projection, Residual, Tensor, TensorId};
-use cardinal_tests::model::{self, SMALL};
-use cardinal_tests::random::Random;
 
 use crate::sample::*;
 

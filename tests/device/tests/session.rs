@@ -1,14 +1,14 @@
 //! A whole model in one arena, against a naive run with memory for every tensor.
 
+use cardinal_device_tests::binary32::Exact;
+use cardinal_device_tests::buffer::Aligned;
+use cardinal_device_tests::model::{self, SMALL, Size};
+use cardinal_device_tests::network;
+use cardinal_device_tests::plan::check_plan;
+use cardinal_device_tests::random::Random;
+use cardinal_device_tests::strategy::{cases, sizes};
 use cardinal_format::{Tensor, TensorId};
 use cardinal_runtime::{Arena, Codes, Model, RuntimeError, Session, kernels};
-use cardinal_tests::binary32::Exact;
-use cardinal_tests::buffer::Aligned;
-use cardinal_tests::model::{self, SMALL, Size};
-use cardinal_tests::network;
-use cardinal_tests::plan::check_plan;
-use cardinal_tests::random::Random;
-use cardinal_tests::strategy::{cases, sizes};
 use proptest::prelude::*;
 
 /// On every backend, every step's codes and the logits are those of the naive run; a second run changes nothing.
@@ -71,7 +71,7 @@ fn results_do_not_depend_on_threads() {
 /// What the converter made of a trained network, blocks and merged groups and all.
 #[test]
 fn a_trained_network() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/fmnist.cardinal");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/fmnist.cardinal");
     let bytes = std::fs::read(path).expect("the fixture");
     assert_eq!(check_plan(Model::new(&bytes).expect("a valid model").file()), Ok(()));
     agrees(&bytes, 16, 0xa5);

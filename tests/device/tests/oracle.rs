@@ -1,5 +1,11 @@
 //! Every backend against plain loops, in every byte.
 
+use cardinal_device_tests::binary32::{self, Exact};
+use cardinal_device_tests::buffer::Guarded;
+use cardinal_device_tests::fill::{Fill, INT8, MEAN, bounds, input_codes, mean_codes, parameters};
+use cardinal_device_tests::naive::{self, output_size};
+use cardinal_device_tests::random::Random;
+use cardinal_device_tests::strategy::cases;
 use cardinal_format::quant::Requantize;
 use cardinal_format::weights::WeightLayout;
 use cardinal_format::write::{pack_channels, pack_weights};
@@ -8,12 +14,6 @@ use cardinal_runtime::Kernels;
 use cardinal_runtime::kernels::{
     self, ConvArgs, GlobalAvgPoolArgs, LinearArgs, MaxPoolArgs, ProjectionArgs, ResidualArgs, Storage,
 };
-use cardinal_tests::binary32::{self, Exact};
-use cardinal_tests::buffer::Guarded;
-use cardinal_tests::fill::{Fill, INT8, MEAN, bounds, input_codes, mean_codes, parameters};
-use cardinal_tests::naive::{self, output_size};
-use cardinal_tests::random::Random;
-use cardinal_tests::strategy::cases;
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -1,15 +1,15 @@
 //! Files with any bytes changed and a right checksum. The reader may refuse; what it accepts must run, on every backend,
 //! and give what the naive run gives.
 
+use cardinal_device_tests::binary32::Exact;
+use cardinal_device_tests::buffer::Aligned;
+use cardinal_device_tests::model::{self, SMALL};
+use cardinal_device_tests::network;
+use cardinal_device_tests::plan::check_plan;
+use cardinal_device_tests::random::Random;
+use cardinal_device_tests::seal::seal;
+use cardinal_device_tests::strategy::cases;
 use cardinal_runtime::{Model, Session, kernels};
-use cardinal_tests::binary32::Exact;
-use cardinal_tests::buffer::Aligned;
-use cardinal_tests::model::{self, SMALL};
-use cardinal_tests::network;
-use cardinal_tests::plan::check_plan;
-use cardinal_tests::random::Random;
-use cardinal_tests::seal::seal;
-use cardinal_tests::strategy::cases;
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -1,10 +1,10 @@
 //! One file, where its fields are, and rows of changes to it.
 
+use cardinal_device_tests::model::{self, SMALL};
+use cardinal_device_tests::random::Random;
+use cardinal_device_tests::seal::patched;
 use cardinal_format::write::{Contents, to_bytes};
 use cardinal_format::{File, FormatError};
-use cardinal_tests::model::{self, SMALL};
-use cardinal_tests::random::Random;
-use cardinal_tests::seal::patched;
 
 /// The small model, and where its bytes are.
 pub struct Sample {

@@ -1,13 +1,13 @@
 //! What is written is what is read.
 
+use cardinal_device_tests::model::{self, SMALL};
+use cardinal_device_tests::network::{unpack_channels, unpack_weights};
+use cardinal_device_tests::plan::with_contents;
+use cardinal_device_tests::random::Random;
+use cardinal_device_tests::seal::crc32;
+use cardinal_device_tests::strategy::{cases, sizes};
 use cardinal_format::write::to_bytes;
 use cardinal_format::{File, FormatError, layout};
-use cardinal_tests::model::{self, SMALL};
-use cardinal_tests::network::{unpack_channels, unpack_weights};
-use cardinal_tests::plan::with_contents;
-use cardinal_tests::random::Random;
-use cardinal_tests::seal::crc32;
-use cardinal_tests::strategy::{cases, sizes};
 use proptest::prelude::*;
 use proptest::sample::select;
 
