@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use cardinal_format::layout::ALIGN;
-use cardinal_format::{File, Op, Residual, Shape, Tensor};
+use cardinal_format::{Shape, Tensor};
 use cardinal_runtime::{Kernels, Model, RuntimeError, Session};
 
 use crate::features::Map;
@@ -107,24 +107,6 @@ impl<'m> Runner<'m> {
             }
         });
         Ok(logits.to_vec())
-    }
-}
-
-/// Multiply-adds of an op of a checked file, a projection's included.
-pub fn multiply_adds(file: &File<'_>, op: &Op<'_>) -> u64 {
-    let channels = |id| file.tensor(id).map_or(0, |tensor| u64::from(tensor.shape.channels));
-    match op {
-        Op::Conv(conv) => {
-            let output = file.tensor(conv.output).map_or(0, |tensor| tensor.shape.volume() as u64);
-            let [rows, columns] = conv.window.kernel.map(u64::from);
-            let projected = match conv.residual {
-                Some(Residual::Projection(projection)) => channels(projection.input),
-                _ => 0,
-            };
-            output * (channels(conv.input) / u64::from(conv.cardinality.max(1)) * rows * columns + projected)
-        }
-        Op::Linear(linear) => channels(linear.input) * file.classes() as u64,
-        Op::MaxPool(_) | Op::GlobalAvgPool(_) => 0,
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) fn run(args: &Args, threads: usize) -> Result<ExitCode, Error> {
     let gmacs = |multiply_adds: u64, seconds: f64| multiply_adds as f64 / seconds.max(1e-12) / 1e9;
     let sum: f64 = times.layers.iter().sum();
     let layers = file.ops().zip(&times.layers).map(|((name, op), &seconds)| {
-        let multiply_adds = host::multiply_adds(file, &op);
+        let multiply_adds = file.multiply_adds(&op);
         let gmacs = (multiply_adds > 0).then(|| gmacs(multiply_adds, seconds));
         let compared = before.as_ref().and_then(|(_, layers)| layers.get(name));
         Layer {

@@ -122,7 +122,7 @@ fn layer(file: &File<'_>, name: &str, op: &Op<'_>) -> Layer {
         adds_shortcut: op.residual().is_some(),
         projection: projection.map(|p| Shortcut { input: projected, stride: p.stride }),
         weight_bytes: weight_bytes + projection.map_or(0, |p| p.weights.len() + p.channels.len()),
-        multiply_adds: host::multiply_adds(file, op),
+        multiply_adds: file.multiply_adds(op),
         code_bits: output.map(|t| 8 * t.code_type.byte_len()),
         scale: output.map(|t| t.qparams.scale),
         zero_point: output.map(|t| t.qparams.zero_point),

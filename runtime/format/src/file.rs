@@ -8,7 +8,7 @@ use crate::layout::{
     align_up, header,
 };
 use crate::record::NAME_AT;
-use crate::{FormatError, Op, Preprocess, Tensor, TensorId, check};
+use crate::{FormatError, Op, Preprocess, Residual, Tensor, TensorId, check};
 
 /// A verified `.cardinal` file, read in place.
 #[derive(Clone, Copy, Debug)]
@@ -176,6 +176,25 @@ impl<'a> File<'a> {
             });
             (name, file.op(number as u16, record).unwrap_or(nothing))
         })
+    }
+
+    /// Multiply-adds of one of the file's ops, a projection's included; pools have none.
+    pub fn multiply_adds(&self, op: &Op<'_>) -> u64 {
+        let channels = |id| self.tensor(id).map_or(0, |tensor| u64::from(tensor.shape.channels));
+        match op {
+            Op::Conv(conv) => {
+                let output = self.tensor(conv.output).map_or(0, |tensor| tensor.shape.volume() as u64);
+                let [rows, columns] = conv.window.kernel.map(u64::from);
+                let projected = match conv.residual {
+                    Some(Residual::Projection(projection)) => channels(projection.input),
+                    _ => 0,
+                };
+                let terms = channels(conv.input) / u64::from(conv.cardinality.max(1)) * rows * columns;
+                output.saturating_mul(terms + projected)
+            }
+            Op::Linear(linear) => channels(linear.input) * self.classes() as u64,
+            Op::MaxPool(_) | Op::GlobalAvgPool(_) => 0,
+        }
     }
 
     /// How a photograph becomes the image tensor.

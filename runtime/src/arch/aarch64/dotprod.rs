@@ -6,66 +6,51 @@ use core::hint::black_box;
 
 use cardinal_format::weights::QUAD_BYTES;
 
-use super::vectors::{Block, block_at, bytes, finish, lanes, put, quad};
+use super::vectors::{Block, bytes, finish, lanes, put, quad};
 use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Tile, Weights};
 use crate::kernels::Storage;
 
 /// The register tiles of this instruction set.
 pub(super) struct DotProd;
 
-/// Adds four dot products of four bytes: of the quads of `w` by quad `LANE` of `x`.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-fn sdot_quad<const LANE: i32>(mut sums: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
-    // SAFETY: an instruction of the enabled features that reads and writes the named registers only.
-    unsafe {
-        asm!(
-            "sdot {sums:v}.4s, {w:v}.16b, {x:v}.4b[{lane}]",
-            sums = inout(vreg) sums,
-            w = in(vreg) w,
-            x = in(vreg) x,
-            lane = const LANE,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sums
+// The repeated parts are one block of assembly each: left to itself, the compiler reads so many weights ahead that it has
+// to put sums away.
+
+/// Instructions that add the dot products of a vector of weights, by quad `$lane` of each position.
+macro_rules! by_quad {
+    ($w:literal, $lane:literal, [$($x:ident)*], [$($sums:ident)*]) => {
+        concat!($("sdot {", stringify!($sums), ":v}.4s, {", $w, ":v}.16b, {", stringify!($x), ":v}.4b[", $lane, "]\n"),*)
+    };
 }
 
-/// Adds four dot products of four bytes: quad by quad.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-fn sdot(mut sums: int32x4_t, w: int8x16_t, x: int8x16_t) -> int32x4_t {
-    // SAFETY: an instruction of the enabled features that reads and writes the named registers only.
-    unsafe {
-        asm!(
-            "sdot {sums:v}.4s, {w:v}.16b, {x:v}.16b",
-            sums = inout(vreg) sums,
-            w = in(vreg) w,
-            x = in(vreg) x,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sums
-}
-
-/// Adds a quad of weights, quad `$lane` of every position's bytes. Each vector of weights serves all positions before the
-/// next is read, so that few registers hold weights.
+/// Instructions that do so for the four vectors of a quad of weights, `$offset` bytes from their start.
 macro_rules! quad_of {
-    ($sums:ident, $x:ident, $at:expr, $lane:literal, [$($position:tt)*]) => {
-        quad_of!(vector $sums, $x, $at, 0, $lane, [$($position)*]);
-        quad_of!(vector $sums, $x, $at, 1, $lane, [$($position)*]);
-        quad_of!(vector $sums, $x, $at, 2, $lane, [$($position)*]);
-        quad_of!(vector $sums, $x, $at, 3, $lane, [$($position)*]);
-    };
-    (vector $sums:ident, $x:ident, $at:expr, $vector:literal, $lane:literal, [$($position:tt)*]) => {
-        let w = bytes($at.wrapping_add($vector * 16));
-        $($sums[$position][$vector] = sdot_quad::<$lane>($sums[$position][$vector], w, $x[$position]);)*
+    ($offset:literal, [$a:literal, $b:literal, $c:literal, $d:literal], $x:tt, $sums0:tt, $sums1:tt, $sums2:tt, $sums3:tt) => {
+        concat!(
+            "ldp {w:q}, {v:q}, [{weights}, #",
+            $offset,
+            "]\n",
+            by_quad!("w", $a, $x, $sums0),
+            "ldr {w:q}, [{weights}, #",
+            $offset,
+            " + 32]\n",
+            by_quad!("v", $b, $x, $sums1),
+            "ldr {v:q}, [{weights}, #",
+            $offset,
+            " + 48]\n",
+            by_quad!("w", $c, $x, $sums2),
+            by_quad!("v", $d, $x, $sums3),
+        )
     };
 }
 
-/// Defines the sums of so many positions: dense ones, and neighbours of a row in groups.
+/// Defines the sums of so many positions: dense ones, and neighbours of a row in groups. Of each position: its number, the
+/// names of its bytes and of its four vectors of sums.
 macro_rules! tiles {
-    ($dense:ident, $grouped:ident, $deep:ident, [$($position:tt)*], $count:literal) => {
+    (
+        $deep:ident, $dense:ident, $grouped:ident, $count:literal,
+        $([$i:literal $x:ident $a:ident $b:ident $c:ident $d:ident])*
+    ) => {
         /// Adds `quads` quads of every position to the sums.
         ///
         /// # Safety
@@ -80,22 +65,40 @@ macro_rules! tiles {
         ) -> [Block; $count] {
             let mut k = 0;
             while k + 4 <= quads {
-                // SAFETY: four quads of every position and of weights.
+                // SAFETY: four quads of every position.
+                let x: [int8x16_t; $count] = unsafe { [$(bytes(at[$i].wrapping_add(4 * k))),*] };
+                // SAFETY: reads the four quads of weights; instructions of the enabled features.
                 unsafe {
-                    let x = [$(bytes(at[$position].wrapping_add(4 * k))),*];
-                    quad_of!(sums, x, weights, 0, [$($position)*]);
-                    quad_of!(sums, x, weights.wrapping_add(QUAD_BYTES), 1, [$($position)*]);
-                    quad_of!(sums, x, weights.wrapping_add(2 * QUAD_BYTES), 2, [$($position)*]);
-                    quad_of!(sums, x, weights.wrapping_add(3 * QUAD_BYTES), 3, [$($position)*]);
+                    asm!(
+                        quad_of!(0, [0, 0, 0, 0], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                        quad_of!(64, [1, 1, 1, 1], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                        quad_of!(128, [2, 2, 2, 2], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                        quad_of!(192, [3, 3, 3, 3], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                        weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
+                        $(
+                            $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
+                            $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
+                        )*
+                        options(pure, readonly, nostack, preserves_flags),
+                    );
                 }
                 weights = weights.wrapping_add(4 * QUAD_BYTES);
                 k += 4;
             }
             while k < quads {
-                // SAFETY: one quad of every position and of weights.
+                // SAFETY: one quad of every position.
+                let x: [int8x16_t; $count] = unsafe { [$(quad(at[$i].wrapping_add(4 * k))),*] };
+                // SAFETY: reads the quad of weights; instructions of the enabled features.
                 unsafe {
-                    let x = [$(quad(at[$position].wrapping_add(4 * k))),*];
-                    quad_of!(sums, x, weights, 0, [$($position)*]);
+                    asm!(
+                        quad_of!(0, [0, 0, 0, 0], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                        weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
+                        $(
+                            $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
+                            $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
+                        )*
+                        options(pure, readonly, nostack, preserves_flags),
+                    );
                 }
                 weights = weights.wrapping_add(QUAD_BYTES);
                 k += 1;
@@ -109,7 +112,7 @@ macro_rules! tiles {
         unsafe fn $dense(at: &[*const u8; MOST_PIXELS], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut Tile) {
             let bias = lanes(&params[0].bias);
             // SAFETY: the caller's.
-            let sums = unsafe { $deep([$(at[$position]),*], block.quads, block.first, [bias; $count]) };
+            let sums = unsafe { $deep([$(at[$i]),*], block.quads, block.first, [bias; $count]) };
             tile.iter_mut().zip(sums).for_each(|(to, sums)| put(to, sums));
         }
 
@@ -120,35 +123,54 @@ macro_rules! tiles {
             let &Row { inputs, step, quads, weights, .. } = row;
             let mut sums = [lanes(&row.params.bias); $count];
             for (y, input) in inputs.into_iter().enumerate() {
-                for x in 0..3 {
-                    let tap = 3 * y + x;
-                    let at = [$(input.wrapping_add((STRIDE * $position + x) * step)),*];
-                    let weights = weights.wrapping_add(tap * quads * QUAD_BYTES);
-                    // SAFETY: nine taps of `quads` quads; the positions of all outputs' taps, with sixteen bytes where
-                    // groups are narrower.
-                    unsafe {
-                        match quads {
-                            1 => {
-                                let [a, b, c, d] = block_at(row.arranged.0[tap].as_flattened().as_ptr());
+                for column in 0..3 {
+                    let tap = 3 * y + column;
+                    let at: [*const u8; $count] = [$(input.wrapping_add((STRIDE * $i + column) * step)),*];
+                    let mut weights = weights.wrapping_add(tap * quads * QUAD_BYTES);
+                    if quads > 2 {
+                        // SAFETY: the tap has `quads` quads, and so have the positions.
+                        sums = unsafe { $deep(at, quads, weights, sums) };
+                        continue;
+                    }
+                    // SAFETY: where groups are narrower, sixteen bytes can be read.
+                    let x: [int8x16_t; $count] = unsafe { [$(bytes(at[$i])),*] };
+                    if quads == 2 {
+                        // Eight channels are of the group whose bytes come first, eight of the other.
+                        // SAFETY: reads the tap's two quads of weights; instructions of the enabled features.
+                        unsafe {
+                            asm!(
+                                quad_of!(0, [0, 0, 2, 2], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                                quad_of!(64, [1, 1, 3, 3], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                                weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
                                 $(
-                                    let (x, to) = (bytes(at[$position]), &mut sums[$position]);
-                                    *to = [sdot(to[0], a, x), sdot(to[1], b, x), sdot(to[2], c, x), sdot(to[3], d, x)];
+                                    $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
+                                    $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
                                 )*
-                            }
-                            2 => {
-                                // Eight channels are of the group whose bytes come first, eight of the other.
-                                let x = [$(bytes(at[$position])),*];
-                                let second = weights.wrapping_add(QUAD_BYTES);
-                                quad_of!(vector sums, x, weights, 0, 0, [$($position)*]);
-                                quad_of!(vector sums, x, weights, 1, 0, [$($position)*]);
-                                quad_of!(vector sums, x, weights, 2, 2, [$($position)*]);
-                                quad_of!(vector sums, x, weights, 3, 2, [$($position)*]);
-                                quad_of!(vector sums, x, second, 0, 1, [$($position)*]);
-                                quad_of!(vector sums, x, second, 1, 1, [$($position)*]);
-                                quad_of!(vector sums, x, second, 2, 3, [$($position)*]);
-                                quad_of!(vector sums, x, second, 3, 3, [$($position)*]);
-                            }
-                            _ => sums = $deep(at, quads, weights, sums),
+                                options(pure, readonly, nostack, preserves_flags),
+                            );
+                        }
+                    } else {
+                        weights = row.arranged.0[tap].as_flattened().as_ptr();
+                        // SAFETY: reads the tap's 64 arranged bytes; instructions of the enabled features.
+                        unsafe {
+                            asm!(
+                                "ldp {w:q}, {v:q}, [{weights}]",
+                                $(
+                                    concat!("sdot {", stringify!($a), ":v}.4s, {w:v}.16b, {", stringify!($x), ":v}.16b"),
+                                    concat!("sdot {", stringify!($b), ":v}.4s, {v:v}.16b, {", stringify!($x), ":v}.16b"),
+                                )*
+                                "ldp {w:q}, {v:q}, [{weights}, #32]",
+                                $(
+                                    concat!("sdot {", stringify!($c), ":v}.4s, {w:v}.16b, {", stringify!($x), ":v}.16b"),
+                                    concat!("sdot {", stringify!($d), ":v}.4s, {v:v}.16b, {", stringify!($x), ":v}.16b"),
+                                )*
+                                weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
+                                $(
+                                    $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
+                                    $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
+                                )*
+                                options(pure, readonly, nostack, preserves_flags),
+                            );
                         }
                     }
                 }
@@ -158,9 +180,15 @@ macro_rules! tiles {
     };
 }
 
-tiles!(dense_6, grouped_6, deep_6, [0 1 2 3 4 5], 6);
-tiles!(dense_4, grouped_4, deep_4, [0 1 2 3], 4);
-tiles!(dense_2, grouped_2, deep_2, [0 1], 2);
+tiles!(
+    deep_6, dense_6, grouped_6, 6,
+    [0 x0 a0 b0 c0 d0] [1 x1 a1 b1 c1 d1] [2 x2 a2 b2 c2 d2] [3 x3 a3 b3 c3 d3] [4 x4 a4 b4 c4 d4] [5 x5 a5 b5 c5 d5]
+);
+tiles!(
+    deep_4, dense_4, grouped_4, 4,
+    [0 x0 a0 b0 c0 d0] [1 x1 a1 b1 c1 d1] [2 x2 a2 b2 c2 d2] [3 x3 a3 b3 c3 d3]
+);
+tiles!(deep_2, dense_2, grouped_2, 2, [0 x0 a0 b0 c0 d0] [1 x1 a1 b1 c1 d1]);
 
 /// See [`Isa::grouped`].
 ///
@@ -182,13 +210,21 @@ pub(super) unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile
 /// See [`Isa::spin`].
 #[target_feature(enable = "neon,dotprod")]
 fn spin(rounds: u32) -> u64 {
-    let (x, w) = (black_box(vdupq_n_s8(3)), black_box(vdupq_n_s8(-5)));
-    let mut sums = [vdupq_n_s32(0); 24];
+    let (x, w) = (vdupq_n_s8(3), vdupq_n_s8(-5));
+    let mut sums = [vdupq_n_s32(0); 16];
     for _ in 0..rounds {
-        sums = sums.map(|sums| sdot(sums, w, x));
+        for sums in &mut sums {
+            // SAFETY: an instruction of the enabled features on registers.
+            unsafe {
+                asm!(
+                    "sdot {sums:v}.4s, {w:v}.16b, {x:v}.16b", sums = inout(vreg) *sums, w = in(vreg) w, x = in(vreg) x,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+        }
     }
     black_box(sums);
-    u64::from(rounds) * 24 * 16
+    u64::from(rounds) * 16 * 16
 }
 
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.

@@ -2,6 +2,7 @@
 //! to 32 bits by `sadalp`. Two products of codes by weights of at most 127 fit: 2 · 128 · 127 < 2¹⁵.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 use core::hint::black_box;
 
 use cardinal_format::weights::QUAD_BYTES;
@@ -15,16 +16,6 @@ pub(super) struct Neon;
 
 /// Sums of a vector of weights: of each quad, two. The first two quads', and the last two's.
 type Halves = [int32x4_t; 2];
-
-/// Adds the products of two quads, or of two taps, of one vector of weights each.
-#[inline]
-#[target_feature(enable = "neon")]
-fn add_two([low, high]: Halves, w: [int8x16_t; 2], x: [int8x16_t; 2]) -> Halves {
-    let products = vmull_s8(vget_low_s8(w[0]), vget_low_s8(x[0]));
-    let low = vpadalq_s16(low, vmlal_s8(products, vget_low_s8(w[1]), vget_low_s8(x[1])));
-    let products = vmull_high_s8(w[0], x[0]);
-    [low, vpadalq_s16(high, vmlal_high_s8(products, w[1], x[1]))]
-}
 
 /// Adds the products of one.
 #[inline]
@@ -41,20 +32,68 @@ fn whole(sums: [Halves; 4], bias: Block) -> Block {
     core::array::from_fn(|i| vaddq_s32(bias[i], vpaddq_s32(sums[i][0], sums[i][1])))
 }
 
-/// Adds two vectors of weights to all positions.
-macro_rules! pair_of {
-    ($sums:ident, [$a:ident, $b:ident], [$x:ident, $y:ident], [$($vector:tt)*], $positions:tt) => {
-        $(pair_of!(vector $sums, $a, $b, $x, $y, $vector, $positions);)*
+/// Instructions that add the products of two quads, or of two taps, for one vector of weights each, to a position's sums.
+macro_rules! products {
+    ($w:literal, $v:literal, $x:ident, $y:ident, $low:ident, $high:ident) => {
+        concat!(
+            "smull {p:v}.8h, {",
+            $w,
+            ":v}.8b, {",
+            stringify!($x),
+            ":v}.8b\n",
+            "smull2 {q:v}.8h, {",
+            $w,
+            ":v}.16b, {",
+            stringify!($x),
+            ":v}.16b\n",
+            "smlal {p:v}.8h, {",
+            $v,
+            ":v}.8b, {",
+            stringify!($y),
+            ":v}.8b\n",
+            "smlal2 {q:v}.8h, {",
+            $v,
+            ":v}.16b, {",
+            stringify!($y),
+            ":v}.16b\n",
+            "sadalp {",
+            stringify!($low),
+            ":v}.4s, {p:v}.8h\n",
+            "sadalp {",
+            stringify!($high),
+            ":v}.4s, {q:v}.8h\n",
+        )
     };
-    (vector $sums:ident, $a:ident, $b:ident, $x:ident, $y:ident, $vector:tt, [$($position:tt)*]) => {
-        let w = [bytes($a.wrapping_add(16 * $vector)), bytes($b.wrapping_add(16 * $vector))];
-        $($sums[$position][$vector] = add_two($sums[$position][$vector], w, [$x[$position], $y[$position]]);)*
+}
+
+/// Adds two vectors of weights at `a`, by the bytes of `x`, and two at `b`, by those of `y`, to the sums of so many positions,
+/// of which these are the numbers, and names of registers. One block of assembly: left to itself, the compiler reads so many
+/// weights ahead that it has to put sums away.
+macro_rules! add_two {
+    (
+        $sums:ident, $vectors:tt, $a:expr, $b:expr, $x:expr, $y:expr,
+        $([$i:literal $xi:ident $yi:ident $c:ident $d:ident $e:ident $f:ident])*
+    ) => {
+        asm!(
+            "ldp {w:q}, {w2:q}, [{a}]",
+            "ldp {v:q}, {v2:q}, [{b}]",
+            $(products!("w", "v", $xi, $yi, $c, $d),)*
+            $(products!("w2", "v2", $xi, $yi, $e, $f),)*
+            a = in(reg) $a, b = in(reg) $b,
+            w = out(vreg) _, w2 = out(vreg) _, v = out(vreg) _, v2 = out(vreg) _, p = out(vreg) _, q = out(vreg) _,
+            $(
+                $xi = in(vreg) $x[$i], $yi = in(vreg) $y[$i],
+                $c = inout(vreg) $sums[$i][$vectors[0]][0], $d = inout(vreg) $sums[$i][$vectors[0]][1],
+                $e = inout(vreg) $sums[$i][$vectors[1]][0], $f = inout(vreg) $sums[$i][$vectors[1]][1],
+            )*
+            options(pure, readonly, nostack, preserves_flags),
+        )
     };
 }
 
 /// Defines the sums of so many positions: dense ones, and neighbours of a row in groups.
 macro_rules! tiles {
-    ($dense:ident, $grouped:ident, $deep:ident, [$($position:tt)*], $count:literal) => {
+    ($deep:ident, $dense:ident, $grouped:ident, $count:literal, [$($position:literal)*], $($names:tt)*) => {
         /// Adds `quads` quads of every position to the sums.
         ///
         /// # Safety
@@ -72,9 +111,10 @@ macro_rules! tiles {
                 let next = weights.wrapping_add(QUAD_BYTES);
                 // SAFETY: two quads of every position and of weights.
                 unsafe {
-                    let x = [$(quad(at[$position].wrapping_add(4 * k))),*];
-                    let y = [$(quad(at[$position].wrapping_add(4 * k + 4))),*];
-                    pair_of!(sums, [weights, next], [x, y], [0 1 2 3], [$($position)*]);
+                    let x: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(4 * k))),*];
+                    let y: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(4 * k + 4))),*];
+                    add_two!(sums, [0, 1], weights, next, x, y, $($names)*);
+                    add_two!(sums, [2, 3], weights.wrapping_add(32), next.wrapping_add(32), x, y, $($names)*);
                 }
                 weights = next.wrapping_add(QUAD_BYTES);
                 k += 2;
@@ -119,8 +159,10 @@ macro_rules! tiles {
                         let weights = |tap: usize| row.arranged.0[tap].as_flattened().as_ptr();
                         for tap in [0, 2, 4, 6] {
                             let (a, b) = (weights(tap), weights(tap + 1));
-                            let (x, y) = ([$(bytes(of(tap, $position))),*], [$(bytes(of(tap + 1, $position))),*]);
-                            pair_of!(sums, [a, b], [x, y], [0 1 2 3], [$($position)*]);
+                            let x: [int8x16_t; $count] = [$(bytes(of(tap, $position))),*];
+                            let y: [int8x16_t; $count] = [$(bytes(of(tap + 1, $position))),*];
+                            add_two!(sums, [0, 1], a, b, x, y, $($names)*);
+                            add_two!(sums, [2, 3], a.wrapping_add(32), b.wrapping_add(32), x, y, $($names)*);
                         }
                         let w = block_at(weights(8));
                         $(
@@ -135,13 +177,13 @@ macro_rules! tiles {
                             let first = weights.wrapping_add(2 * tap * QUAD_BYTES);
                             let second = first.wrapping_add(QUAD_BYTES);
                             // Eight channels are of the group whose bytes come first, eight of the other.
-                            let at = [$(of(tap, $position)),*];
-                            let x = [$(quad(at[$position])),*];
-                            let y = [$(quad(at[$position].wrapping_add(4))),*];
-                            pair_of!(sums, [first, second], [x, y], [0 1], [$($position)*]);
-                            let x = [$(quad(at[$position].wrapping_add(8))),*];
-                            let y = [$(quad(at[$position].wrapping_add(12))),*];
-                            pair_of!(sums, [first, second], [x, y], [2 3], [$($position)*]);
+                            let at: [*const u8; $count] = [$(of(tap, $position)),*];
+                            let x: [int8x16_t; $count] = [$(quad(at[$position])),*];
+                            let y: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(4))),*];
+                            add_two!(sums, [0, 1], first, second, x, y, $($names)*);
+                            let x: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(8))),*];
+                            let y: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(12))),*];
+                            add_two!(sums, [2, 3], first.wrapping_add(32), second.wrapping_add(32), x, y, $($names)*);
                         }
                     }
                     _ => {
@@ -157,29 +199,37 @@ macro_rules! tiles {
     };
 }
 
-tiles!(dense_3, grouped_3, deep_3, [0 1 2], 3);
-tiles!(dense_2, grouped_2, deep_2, [0 1], 2);
-tiles!(dense_1, grouped_1, deep_1, [0], 1);
+tiles!(deep_2, dense_2, grouped_2, 2, [0 1], [0 x0 y0 c0 d0 e0 f0] [1 x1 y1 c1 d1 e1 f1]);
+tiles!(deep_1, dense_1, grouped_1, 1, [0], [0 x0 y0 c0 d0 e0 f0]);
 
 /// See [`Isa::spin`].
 #[target_feature(enable = "neon")]
 fn spin(rounds: u32) -> u64 {
-    let (x, w) = (black_box(vdupq_n_s8(3)), black_box(vdupq_n_s8(-5)));
-    let mut sums = [[vdupq_n_s32(0); 2]; 12];
+    let (x, w) = (vdupq_n_s8(3), vdupq_n_s8(-5));
+    let mut sums = [vdupq_n_s32(0); 12];
     for _ in 0..rounds {
-        // The compiler must not see that all products are the same.
-        let x = black_box(x);
-        sums = sums.map(|sums| add_two(sums, [w, w], [x, x]));
+        for sums in &mut sums {
+            // SAFETY: instructions of the enabled features on registers.
+            unsafe {
+                asm!(
+                    "smull {p:v}.8h, {w:v}.8b, {x:v}.8b",
+                    "smlal2 {p:v}.8h, {w:v}.16b, {x:v}.16b",
+                    "sadalp {sums:v}.4s, {p:v}.8h",
+                    sums = inout(vreg) *sums, w = in(vreg) w, x = in(vreg) x, p = out(vreg) _,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+        }
     }
     black_box(sums);
-    u64::from(rounds) * 12 * 32
+    u64::from(rounds) * 12 * 16
 }
 
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
 unsafe impl Isa for Neon {
     const STORAGE: Storage = Storage::Signed;
-    const DENSE: [usize; 2] = [3, 1];
-    const ROW: usize = 3;
+    const DENSE: [usize; 2] = [2, 1];
+    const ROW: usize = 2;
 
     unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
         debug_assert_eq!(weights.blocks, Self::DENSE[1]);
@@ -187,8 +237,7 @@ unsafe impl Isa for Neon {
         unsafe {
             match positions.count {
                 1 => dense_1(&positions.at, weights, params, sums),
-                2 => dense_2(&positions.at, weights, params, sums),
-                _ => dense_3(&positions.at, weights, params, sums),
+                _ => dense_2(&positions.at, weights, params, sums),
             }
         }
     }
@@ -198,8 +247,7 @@ unsafe impl Isa for Neon {
         unsafe {
             match row.pixels {
                 1 => grouped_1::<STRIDE>(row, sums),
-                2 => grouped_2::<STRIDE>(row, sums),
-                _ => grouped_3::<STRIDE>(row, sums),
+                _ => grouped_2::<STRIDE>(row, sums),
             }
         }
     }

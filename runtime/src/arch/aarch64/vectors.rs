@@ -1,6 +1,7 @@
 //! What the tiles of all three instruction sets share: a block is four vectors of four channels.
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 
 use crate::arch::generic::{Added, Finish, Lanes, Sums, Tile};
 
@@ -36,8 +37,12 @@ pub(super) unsafe fn block_at(at: *const u8) -> [int8x16_t; 4] {
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn quad(at: *const u8) -> int8x16_t {
-    // SAFETY: the caller's.
-    vreinterpretq_s8_s32(vdupq_n_s32(unsafe { at.cast::<i32>().read_unaligned() }))
+    let quads;
+    // SAFETY: the caller's. The intrinsic of this instruction wants an aligned pointer.
+    unsafe {
+        asm!("ld1r {{{0:v}.4s}}, [{1}]", out(vreg) quads, in(reg) at, options(pure, readonly, nostack, preserves_flags))
+    }
+    quads
 }
 
 #[inline]
@@ -136,8 +141,8 @@ unsafe fn finish_with(
     const TRANSPOSED: [u8; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
     // SAFETY: the array has sixteen bytes.
     let order = unsafe { vld1q_u8(TRANSPOSED.as_ptr()) };
-    for position in 0..finish.pixels {
-        let sums = lanes(&tile[position]);
+    for (position, sums) in tile.iter().enumerate().take(finish.pixels) {
+        let sums = lanes(sums);
         let steps = core::array::from_fn(|i| vmulq_f32(vcvtq_f32_s32(sums[i]), multiplier[i]));
         let [a, b] = narrowed(add(position, steps)).map(|steps| vqaddq_s16(steps, zero_point));
         let codes = vminq_s8(vmaxq_s8(vqmovn_high_s16(vqmovn_s16(a), b), low), high);

@@ -3,6 +3,8 @@
 //! Blocks of output channels outside, positions inside, so that weights stay in the nearest cache. A 1×1 convolution reads
 //! the input in place. Of other windows, a chunk of positions at a time is gathered into rows first.
 
+use core::mem::MaybeUninit;
+
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::gather::{Gather, Rows};
@@ -11,6 +13,21 @@ use crate::kernels::{ConvArgs, ProjectionArgs, ResidualArgs, Storage};
 
 /// Output channels of a gathered convolution at most, in blocks: their params are kept on the stack.
 const GATHERED_BLOCKS: usize = 64;
+
+/// Positions for which weights are prepared.
+const WORTHWHILE: usize = 24;
+/// Bytes of prepared weights at most: one block of 2,048 inputs in 16 bits.
+const ROOM: usize = 64 * 1024;
+
+/// Where prepared weights lie.
+#[repr(C, align(64))]
+struct Room([MaybeUninit<u8>; ROOM]);
+
+impl Room {
+    fn new() -> Self {
+        Room([const { MaybeUninit::uninit() }; ROOM])
+    }
+}
 
 /// A matrix product: weights, and what a position reads of a tensor.
 struct Product<'a> {
@@ -48,15 +65,58 @@ impl<'a> Product<'a> {
         (inside && whole && args.input.len() >= shape.volume()).then_some(product)
     }
 
-    /// First byte of what an output position reads.
-    fn at(&self, [y, x]: [usize; 2]) -> *const u8 {
-        self.input.as_ptr().wrapping_add((y * self.stride[0] * self.width + x * self.stride[1]) * self.channels)
+    /// What output positions read in place, from this one on; an output row has `per_row`.
+    fn from(&self, position: usize, per_row: usize) -> Cursor {
+        let [down, across] = [self.stride[0] * self.width * self.channels, self.stride[1] * self.channels];
+        let (y, x) = (position / per_row, position % per_row);
+        let at = self.input.as_ptr().wrapping_add(y * down + x * across);
+        // Where rows follow each other without a gap, all positions are one row.
+        let one_row = down == per_row * across;
+        let left = if one_row { usize::MAX } else { per_row - x };
+        Cursor { at, next: across, left, per_row, wrap: down.wrapping_sub((per_row - 1) * across) }
     }
 
     /// Weights of neighbouring blocks.
     fn blocks(&self, first: usize, blocks: usize) -> Weights {
         let first = self.weights.as_ptr().wrapping_add(first * self.quads * QUAD_BYTES);
-        Weights { first, quads: self.quads, blocks }
+        Weights { first, quads: self.quads, blocks, prepared: false }
+    }
+
+    /// The same, prepared if the tiles want it and there is room.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set, and the blocks are there.
+    unsafe fn prepared<I: Isa>(&self, first: usize, blocks: usize, room: &mut Room) -> Weights {
+        let weights = self.blocks(first, blocks);
+        let len = I::prepared_len(self.quads);
+        if len == 0 || blocks * len > ROOM {
+            return weights;
+        }
+        let to = room.0.as_mut_ptr().cast::<u8>();
+        for block in 0..blocks {
+            let from = weights.first.wrapping_add(block * self.quads * QUAD_BYTES);
+            // SAFETY: the caller's; there is room for `blocks` · `len` bytes.
+            unsafe { I::prepare(from, self.quads, to.wrapping_add(block * len)) };
+        }
+        Weights { first: to, prepared: true, ..weights }
+    }
+
+    /// [`Product::prepared`] unless there are so few positions that it is more work than it saves.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn worth_preparing<I: Isa>(
+        &self,
+        first: usize,
+        blocks: usize,
+        positions: usize,
+        room: &mut Room,
+    ) -> Weights {
+        match positions {
+            ..WORTHWHILE => self.blocks(first, blocks),
+            // SAFETY: the caller's.
+            _ => unsafe { self.prepared::<I>(first, blocks, room) },
+        }
     }
 
     /// Params of a block.
@@ -81,6 +141,43 @@ impl<'a> Product<'a> {
             *params = unsafe { self.params::<I>(first + i) };
         }
         params
+    }
+}
+
+/// Where neighbouring output positions read, row by row.
+struct Cursor {
+    at: *const u8,
+    /// Bytes to the next position, and to that of the next row.
+    next: usize,
+    wrap: usize,
+    /// Positions to the end of this row, and of a whole one.
+    left: usize,
+    per_row: usize,
+}
+
+impl Cursor {
+    /// The next `count` positions, and the last one again, up to `most`.
+    #[inline(always)]
+    fn read(&mut self, most: usize, count: usize, to: &mut Positions) {
+        to.count = count;
+        if self.left > count {
+            for (i, at) in to.at.iter_mut().enumerate().take(most) {
+                *at = self.at.wrapping_add(i.min(count - 1) * self.next);
+            }
+            self.at = self.at.wrapping_add(count * self.next);
+            self.left -= count;
+            return;
+        }
+        let mut last = self.at;
+        for (i, at) in to.at.iter_mut().enumerate().take(most) {
+            if i < count {
+                last = self.at;
+                self.left -= 1;
+                self.at = self.at.wrapping_add(if self.left == 0 { self.wrap } else { self.next });
+                self.left = if self.left == 0 { self.per_row } else { self.left };
+            }
+            *at = last;
+        }
     }
 }
 
@@ -152,12 +249,15 @@ impl Job<'_> {
     /// The CPU has the instruction set, and the product is [`Product::in_place`].
     unsafe fn in_place<I: Isa>(&self) {
         let blocks = self.channels / BLOCK;
+        let mut room = Room::new();
         for first in (0..blocks).step_by(I::DENSE[1]) {
             let count = I::DENSE[1].min(blocks - first);
+            let cursor = self.product.from(self.args.first, self.per_row);
             // SAFETY: the caller's; the blocks are there.
             unsafe {
                 let params = self.product.tile_params::<I>(first, count);
-                self.blocks::<I>([first, count], &params, [0, self.positions], |place, _| self.product.at(place));
+                let weights = self.product.worth_preparing::<I>(first, count, self.positions, &mut room);
+                self.blocks::<I>(first, weights, &params, [0, self.positions], cursor);
             }
         }
     }
@@ -171,71 +271,71 @@ impl Job<'_> {
             // SAFETY: the caller's; the block is there.
             *params = unsafe { self.product.params::<I>(block) };
         }
-        let mut rows = Rows::new();
+        let (mut rows, mut room) = (Rows::new(), Room::new());
+        // SAFETY: the caller's; all blocks are there.
+        let weights = unsafe { self.product.prepared::<I>(0, blocks, &mut room) };
+        let quads = self.product.quads;
+        let block_len = if weights.prepared { I::prepared_len(quads) } else { quads * QUAD_BYTES };
         for from in (0..self.positions).step_by(gather.positions()) {
             let to = (from + gather.positions()).min(self.positions);
-            for position in from..to {
-                let place = self.args.first + position;
-                gather.copy([place / self.per_row, place % self.per_row], position - from, &mut rows);
-            }
+            gather.copy(self.args.first + from, to - from, &mut rows);
             for first in (0..blocks).step_by(I::DENSE[1]) {
                 let count = I::DENSE[1].min(blocks - first);
                 let mut params = [Params::NONE; MOST_BLOCKS];
                 params.iter_mut().zip(&all[first..]).take(count).for_each(|(to, from)| *to = *from);
+                let row = gather.row_len();
+                let cursor = Cursor { at: rows.first(), next: row, wrap: row, left: usize::MAX, per_row: 1 };
+                let weights =
+                    Weights { first: weights.first.wrapping_add(first * block_len), blocks: count, ..weights };
                 // SAFETY: the caller's; a row has the quads of one output.
-                unsafe {
-                    let row = |_, position| gather.row(&rows, position - from);
-                    self.blocks::<I>([first, count], &params, [from, to], row);
-                }
+                unsafe { self.blocks::<I>(first, weights, &params, [from, to], cursor) };
             }
         }
     }
 
-    /// Computes some blocks of the part's positions `from` to `to`.
+    /// Computes blocks from `first` on, those of `weights`, of the part's positions `from` to `to`.
     ///
     /// # Safety
-    /// The CPU has the instruction set; the blocks are there; `reads(place, position)` has the product's quads.
+    /// The CPU has the instruction set; the blocks are there; `cursor`, at `from`, finds the product's quads at every
+    /// position.
     unsafe fn blocks<I: Isa>(
         &self,
-        [first, blocks]: [usize; 2],
+        first: usize,
+        weights: Weights,
         params: &[Params; MOST_BLOCKS],
         [from, to]: [usize; 2],
-        reads: impl Fn([usize; 2], usize) -> *const u8,
+        mut cursor: Cursor,
     ) {
-        let &Job { args, channels, per_row, .. } = self;
+        let &Job { args, channels, .. } = self;
+        let blocks = weights.blocks;
         let most = I::DENSE[0];
         let mut sums: Tile = [NO_SUMS; 32];
         let mut shortcut: Tile = [NO_SUMS; 32];
-        let shortcut_params = self.projection.as_ref().map_or([Params::NONE; MOST_BLOCKS], |projection| {
+        let mut room = Room::new();
+        let mut projection = self.projection.as_ref().map(|projection| {
             // SAFETY: the caller's; a projection has the blocks of its convolution.
-            unsafe { projection.tile_params::<I>(first, blocks) }
+            let (params, weights) = unsafe {
+                (
+                    projection.tile_params::<I>(first, blocks),
+                    projection.worth_preparing::<I>(first, blocks, to - from, &mut room),
+                )
+            };
+            (params, weights, projection.from(args.first + from, self.per_row))
         });
-        let [mut y, mut x] = [(args.first + from) / per_row, (args.first + from) % per_row];
+        let mut reading = Positions { at: [self.output.cast_const(); MOST_PIXELS], count: 0 };
         for position in (from..to).step_by(most) {
+            // Beyond the end the last position is read again, and not written.
             let pixels = most.min(to - position);
-            // Beyond the end the last position is computed again, and not written.
-            let mut places = [[y, x]; MOST_PIXELS];
-            let mut reading = Positions { at: [self.output.cast_const(); MOST_PIXELS], count: pixels };
-            for i in 0..most {
-                places[i] = [y, x];
-                reading.at[i] = reads([y, x], position + i.min(pixels - 1));
-                if i + 1 < pixels {
-                    [y, x] = if x + 1 == per_row { [y + 1, 0] } else { [y, x + 1] };
-                }
-            }
-            [y, x] = if x + 1 == per_row { [y + 1, 0] } else { [y, x + 1] };
+            cursor.read(most, pixels, &mut reading);
             // SAFETY: the caller's.
-            unsafe { I::dense(&reading, self.product.blocks(first, blocks), params, &mut sums) };
+            unsafe { I::dense(&reading, weights, params, &mut sums) };
             let at = position * channels + first * BLOCK;
             let output = self.output.wrapping_add(at);
-            let added = match (&args.residual, &self.projection) {
-                (_, Some(projection)) => {
-                    for (at, place) in reading.at.iter_mut().zip(places).take(most) {
-                        *at = projection.at(place);
-                    }
-                    let (weights, params) = (projection.blocks(first, blocks), &shortcut_params);
+            let added = match (&args.residual, &mut projection) {
+                (_, Some((params, weights, cursor))) => {
+                    cursor.read(most, pixels, &mut reading);
                     // SAFETY: the caller's; `Product::in_place` has seen that every position reads whole quads.
-                    unsafe { I::dense(&reading, weights, params, &mut shortcut) };
+                    unsafe { I::dense(&reading, *weights, params, &mut shortcut) };
                     Added::Sums { sums: &shortcut, params }
                 }
                 (&ResidualArgs::Separate { codes, zero_point, multiplier }, _) => Added::Codes {

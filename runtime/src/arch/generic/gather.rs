@@ -20,13 +20,19 @@ impl Rows {
     pub fn new() -> Self {
         Rows([0; LEN + AT_ONCE])
     }
+
+    /// First byte of the first row.
+    pub fn first(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
 }
 
 /// How a convolution's windows are gathered.
 pub(super) struct Gather<'a> {
     args: &'a ConvArgs<'a>,
+    /// A padded position, in bytes as the input has them.
     pad: [u8; 4],
-    /// Bits of an input byte that differ from how rows are stored.
+    /// Their bits that are inverted in the rows.
     flip: u8,
     /// Positions of a run, and runs of a kernel row.
     columns: usize,
@@ -46,8 +52,8 @@ impl<'a> Gather<'a> {
         let row = layout.quads() * QUAD;
         // Whole tiles, so that only the last is filled up.
         let positions = LEN.checked_div(row)?.min(POSITIONS) / least * least;
-        let (pad, stored) = (pad_bytes(args, storage), if args.pixels { Storage::Biased } else { storage });
-        let flip = stored.flip() ^ storage.flip();
+        let stored = if args.pixels { Storage::Biased } else { storage };
+        let (pad, flip) = (pad_bytes(args, stored), stored.flip() ^ storage.flip());
         let fits = positions > 0 && args.input.len() >= args.input_shape.volume();
         let (per_row, run) = (across / columns.max(1), layout.run_len());
         fits.then_some(Gather { args, pad, flip, columns, per_row: per_row.max(1), run, row, positions })
@@ -58,53 +64,83 @@ impl<'a> Gather<'a> {
         self.positions
     }
 
-    /// First byte of a row.
-    pub fn row(&self, rows: &Rows, number: usize) -> *const u8 {
-        rows.0.as_ptr().wrapping_add(number * self.row)
+    /// Bytes of a row.
+    pub fn row_len(&self) -> usize {
+        self.row
     }
 
-    /// Copies an output position's window. What fills a run up to whole quads is any byte: it meets zero weights.
-    pub fn copy(&self, [y, x]: [usize; 2], number: usize, rows: &mut Rows) {
+    /// Copies the windows of neighbouring output positions. What fills a run up to whole quads is any byte: it meets zero
+    /// weights.
+    pub fn copy(&self, first: usize, positions: usize, rows: &mut Rows) {
+        let width = self.args.output_shape.width.max(1) as usize;
+        for position in 0..positions {
+            let place = first + position;
+            self.copy_window([place / width, place % width], position * self.row, rows);
+        }
+        if self.flip != 0 {
+            let bytes = rows.0.get_mut(..positions * self.row).unwrap_or_default();
+            bytes.iter_mut().for_each(|byte| *byte ^= self.flip);
+        }
+    }
+
+    /// Copies a window to this place.
+    fn copy_window(&self, [y, x]: [usize; 2], mut to: usize, rows: &mut Rows) {
         let args = self.args;
         let [height, width, channels] =
             [args.input_shape.height, args.input_shape.width, args.input_shape.channels].map(|n| n as usize);
         let [down, across] = args.window.stride.map(usize::from);
         let [top, left, ..] = args.window.padding.map(usize::from);
         let (top, left) = ((y * down).wrapping_sub(top), (x * across).wrapping_sub(left));
-        let mut to = number * self.row;
+        let step = self.run.next_multiple_of(QUAD);
         for row in 0..usize::from(args.window.kernel[0]) {
             let row = top.wrapping_add(row);
-            for column in 0..self.per_row {
-                let column = left.wrapping_add(column);
+            for run in 0..self.per_row {
+                let column = left.wrapping_add(run * self.columns);
                 let inside = row < height && column < width && column + self.columns <= width;
-                let from = row.wrapping_mul(width).wrapping_add(column).wrapping_mul(channels);
-                if inside {
-                    self.copy_run(from, to, rows);
+                if inside && self.run <= AT_ONCE {
+                    self.copy_short(row.wrapping_mul(width).wrapping_add(column).wrapping_mul(channels), to, rows);
                 } else {
-                    let to = rows.0.get_mut(to..to + self.run).unwrap_or_default();
-                    for (i, to) in to.chunks_mut(channels.max(1)).enumerate() {
-                        let column = column.wrapping_add(i);
-                        let from = from.wrapping_add(i * channels);
-                        match args.input.get(from..from.wrapping_add(channels)) {
-                            Some(from) if row < height && column < width => {
-                                to.iter_mut().zip(from).for_each(|(to, from)| *to = from ^ self.flip);
-                            }
-                            _ => to.iter_mut().zip(self.pad.iter().cycle()).for_each(|(to, &pad)| *to = pad),
-                        }
-                    }
+                    self.copy_any([row, column], to, rows);
                 }
-                to += self.run.next_multiple_of(QUAD);
+                to += step;
             }
         }
     }
 
-    /// Copies a run that lies inside the input. What follows a short one in its row is written after it.
-    fn copy_run(&self, from: usize, to: usize, rows: &mut Rows) {
+    /// Copies a short run that lies inside the input. What follows it in its row is written after it.
+    #[inline(always)]
+    fn copy_short(&self, from: usize, to: usize, rows: &mut Rows) {
         let from = self.args.input.get(from..).unwrap_or_default();
         let to = rows.0.get_mut(to..).unwrap_or_default();
         match (to.first_chunk_mut::<AT_ONCE>(), from.first_chunk::<AT_ONCE>()) {
-            (Some(to), Some(from)) if self.run <= AT_ONCE => *to = from.map(|byte| byte ^ self.flip),
-            _ => to.iter_mut().zip(from).take(self.run).for_each(|(to, from)| *to = from ^ self.flip),
+            (Some(to), Some(from)) => *to = *from,
+            _ => copy(to, from, self.run),
         }
     }
+
+    /// Copies a run that starts at this place, inside the input or not.
+    #[inline(never)]
+    fn copy_any(&self, [row, column]: [usize; 2], to: usize, rows: &mut Rows) {
+        let shape = self.args.input_shape;
+        let [height, width, channels] = [shape.height, shape.width, shape.channels].map(|n| n as usize);
+        let from = row.wrapping_mul(width).wrapping_add(column).wrapping_mul(channels);
+        let to = rows.0.get_mut(to..to + self.run).unwrap_or_default();
+        if row < height && column < width && column + self.columns <= width {
+            return copy(to, self.args.input.get(from..).unwrap_or_default(), self.run);
+        }
+        for (i, to) in to.chunks_mut(channels.max(1)).enumerate() {
+            let column = column.wrapping_add(i);
+            let from = from.wrapping_add(i * channels);
+            match self.args.input.get(from..from.wrapping_add(channels)) {
+                Some(from) if row < height && column < width => to.copy_from_slice(from),
+                _ => to.iter_mut().zip(self.pad.iter().cycle()).for_each(|(to, &pad)| *to = pad),
+            }
+        }
+    }
+}
+
+/// Copies so many bytes, or as many as there are.
+#[inline(never)]
+fn copy(to: &mut [u8], from: &[u8], len: usize) {
+    to.iter_mut().zip(from).take(len).for_each(|(to, from)| *to = *from);
 }

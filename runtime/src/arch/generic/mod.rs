@@ -90,14 +90,8 @@ pub(crate) struct Weights {
     /// Quads that one output reads.
     pub quads: usize,
     pub blocks: usize,
-}
-
-impl Weights {
-    /// First byte of a quad of a block.
-    #[inline(always)]
-    pub fn at(self, block: usize, quad: usize) -> *const u8 {
-        self.first.wrapping_add((block * self.quads + quad) * QUAD_BYTES)
-    }
+    /// As [`Isa::prepare`] arranges them; otherwise as the file does.
+    pub prepared: bool,
 }
 
 /// What is added to a tile before it is rounded.
@@ -172,12 +166,24 @@ pub(crate) unsafe trait Isa {
         [0; BLOCK]
     }
 
+    /// Bytes of a block of so many quads in the order that [`Isa::prepare`] writes, a multiple of 64; 0 if the file's order
+    /// serves best.
+    fn prepared_len(_quads: usize) -> usize {
+        0
+    }
+
+    /// Arranges a block's weights for the tiles. Done once for all positions.
+    ///
+    /// # Safety
+    /// `weights` has `quads` · 64 bytes, and to `to`, a multiple of 64, `prepared_len(quads)` bytes can be written.
+    unsafe fn prepare(_weights: *const u8, _quads: usize, _to: *mut u8) {}
+
     /// The sums of [`Positions`] and blocks: the biases, plus each byte times its weight. They lie as [`Tile`] says, with
     /// `weights.blocks` blocks a position.
     ///
     /// # Safety
     /// Every position has `weights.quads` · 4 bytes; block *b*'s weights, `quads` · 64 bytes, start `b · quads · 64` behind
-    /// `weights.first`, for up to `DENSE[1]` blocks.
+    /// `weights.first`, for up to `DENSE[1]` blocks; prepared ones, `prepared_len(quads)` bytes, follow each other likewise.
     unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile);
 
     /// The sums of a [`Row`]'s outputs: of its `pixels`, or of up to `ROW`.

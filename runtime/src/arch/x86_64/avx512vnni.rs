@@ -91,10 +91,11 @@ macro_rules! dense {
         unsafe fn $name(at: &[*const u8; MOST_PIXELS], weights: Weights, params: &[Params; MOST_BLOCKS], tile: &mut Tile) {
             let bias: [__m512i; $count] = core::array::from_fn(|b| lanes(&params[b].bias));
             let mut sums = [$({ let _ = $pixel; bias }),*];
+            let block = |b: usize| weights.first.wrapping_add(b * weights.quads * QUAD_BYTES);
             for k in 0..weights.quads {
                 // SAFETY: every block has `quads` quads, and every position as many bytes by four.
                 unsafe {
-                    let weights: [__m512i; $count] = core::array::from_fn(|b| quad(weights.at(b, k)));
+                    let weights: [__m512i; $count] = core::array::from_fn(|b| quad(block(b).wrapping_add(k * QUAD_BYTES)));
                     $(
                         let x = bytes4(at[$pixel].wrapping_add(4 * k));
                         multiply_add!(sums[$pixel], x, weights[], $blocks);

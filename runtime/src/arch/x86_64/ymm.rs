@@ -209,7 +209,7 @@ macro_rules! tiles {
             let bias = [lanes(&params[0].bias, 0), lanes(&params[0].bias, 1)];
             let mut sums = [$({ let _ = $position; bias }),*];
             for k in 0..block.quads {
-                let quad = block.at(0, k);
+                let quad = block.first.wrapping_add(k * QUAD_BYTES);
                 // SAFETY: the block has `quads` quads, and every position as many bytes by four.
                 unsafe {
                     let [a, b] = [weights(quad), weights(quad.wrapping_add(32))];
