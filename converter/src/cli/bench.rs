@@ -104,6 +104,8 @@ struct Document {
     runs: usize,
     multiply_adds: u64,
     /// Of whole runs.
+    #[serde(default)]
+    least_ms: f64,
     p50_ms: f64,
     p90_ms: f64,
     p99_ms: f64,
@@ -160,6 +162,7 @@ pub(super) fn run(args: &Args, threads: usize) -> Result<ExitCode, Error> {
         threads,
         runs: times.runs.len(),
         multiply_adds,
+        least_ms: 1e3 * times.percentile(0.0),
         p50_ms: 1e3 * p50,
         p90_ms: 1e3 * times.percentile(0.9),
         p99_ms: 1e3 * times.percentile(0.99),

@@ -10,6 +10,9 @@ pub enum Fill {
     Random,
     /// Weights ±127, inputs −128 and 127, biases up to inequality (4).
     Saturating,
+    /// As Saturating, but weights of which the largest byte times two, or times four, come to just below or just above
+    /// 2¹⁵: ±32, ±64 and ±65.
+    Brim,
 }
 
 /// The largest magnitude of an int8 code.
@@ -29,11 +32,19 @@ pub fn parameters(
     largest: i64,
     fill: Fill,
 ) -> (Vec<i8>, Vec<i32>, Vec<f32>) {
-    let weight = |random: &mut Random| match fill {
+    // All weights of a few neighbouring inputs are of one kind, in all channels.
+    let kinds: Vec<usize> = (0..terms.div_ceil(8)).map(|_| random.below(4)).collect();
+    let weight = |random: &mut Random, term: usize| match fill {
         Fill::Random => random.weight(),
         Fill::Saturating => random.pick(&[-127, 127]),
+        Fill::Brim => match kinds[term / 8] {
+            0 => random.pick(&[-32, 32]),
+            1 => random.pick(&[-32, 32, 33]),
+            2 => random.pick(&[-64, 64]),
+            _ => random.pick(&[-65, -64, 64, 65]),
+        },
     };
-    let mut weights: Vec<i8> = (0..channels_out * terms).map(|_| weight(random)).collect();
+    let mut weights: Vec<i8> = (0..channels_out * terms).map(|i| weight(random, i % terms)).collect();
     let (mut bias, mut multiplier) = (Vec::new(), Vec::new());
     for channel in weights.chunks_exact_mut(terms) {
         if fill == Fill::Saturating && random.below(2) == 0 {
@@ -43,7 +54,7 @@ pub fn parameters(
         let room = bias_room(channel, largest);
         bias.push(match fill {
             Fill::Random => i32::from(random.bits() as i16),
-            Fill::Saturating => random.pick(&[-room, room, 0]) as i32,
+            Fill::Saturating | Fill::Brim => random.pick(&[-room, room, 0]) as i32,
         });
         multiplier.push(match random.below(4) {
             0 => 2f32.powi(random.below(14) as i32 - 16),
@@ -60,8 +71,8 @@ pub fn input_codes(random: &mut Random, len: usize, fill: Fill) -> Vec<i8> {
     let one = random.pick(&[-128, 127]);
     let code = |random: &mut Random| match fill {
         Fill::Random => random.code(),
-        Fill::Saturating if same => one,
-        Fill::Saturating => random.pick(&[-128, 127]),
+        Fill::Saturating | Fill::Brim if same => one,
+        Fill::Saturating | Fill::Brim => random.pick(&[-128, 127]),
     };
     (0..len).map(|_| code(random)).collect()
 }
@@ -70,7 +81,7 @@ pub fn input_codes(random: &mut Random, len: usize, fill: Fill) -> Vec<i8> {
 pub fn mean_codes(random: &mut Random, len: usize, fill: Fill) -> Vec<i16> {
     let code = |code: i8, random: &mut Random| match fill {
         Fill::Random => i16::from(code) * 16 + i16::from(random.code()),
-        Fill::Saturating => MEAN as i16 * i16::from(code.signum()),
+        Fill::Saturating | Fill::Brim => MEAN as i16 * i16::from(code.signum()),
     };
     input_codes(random, len, fill).into_iter().map(|c| code(c, random)).collect()
 }

@@ -101,7 +101,7 @@ fn tiled() -> impl Strategy<Value = Case> {
             ([groups, width * groups, width * groups], square(3, stride, padding), [5, columns])
         },
     );
-    let fill = select(&[Fill::Random, Fill::Saturating][..]);
+    let fill = select(&[Fill::Random, Fill::Saturating, Fill::Brim, Fill::Brim][..]);
     (prop_oneof![point, stem, grouped], any::<[u32; 2]>(), any::<bool>(), shortcut(), fill, any::<u64>()).prop_map(
         |(([groups, channels, channels_out], window, most), sides, pixels, shortcut, fill, seed)| {
             // No smaller than the window without its padding.

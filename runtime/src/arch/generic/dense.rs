@@ -16,8 +16,8 @@ const GATHERED_BLOCKS: usize = 64;
 
 /// Positions for which weights are prepared.
 const WORTHWHILE: usize = 24;
-/// Bytes of prepared weights at most: one block of 2,048 inputs in 16 bits.
-const ROOM: usize = 64 * 1024;
+/// Bytes of prepared weights at most: a block of 4,096 inputs, and what AVX2 notes of it.
+const ROOM: usize = 72 * 1024;
 
 /// Where prepared weights lie.
 #[repr(C, align(64))]

@@ -1,11 +1,12 @@
-//! AVX2, exactly: bytes are widened to 16 bits, in pairs (0, 2) and (1, 3) of a quad, and multiplied by `vpmaddwd`. The
-//! shorter `vpmaddubsw` would saturate.
+//! AVX2, exactly. Bytes are widened to 16 bits, in pairs (0, 2) and (1, 3) of a quad, and multiplied by `vpmaddwd`; where
+//! the weights show that no sum can saturate, the shorter `vpmaddubsw` is enough ([`prepared`](super::prepared)).
 
 use core::arch::x86_64::*;
 use core::hint::black_box;
 
 use cardinal_format::weights::{BLOCK, QUAD_BYTES};
 
+use super::prepared;
 use super::ymm::{bytes4, bytes8, bytes16, finish, lanes, put, tiles};
 use crate::arch::generic::{Finish, Isa, Lanes, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Tile, Weights};
 use crate::kernels::Storage;
@@ -14,13 +15,13 @@ use crate::kernels::Storage;
 pub(super) struct Avx2;
 
 /// Bytes 0 and 2, and bytes 1 and 3, of every quad.
-type Pairs = [__m256i; 2];
+pub(super) type Pairs = [__m256i; 2];
 
 /// # Safety
 /// 32 bytes can be read.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn weights(at: *const u8) -> Pairs {
+pub(super) unsafe fn weights(at: *const u8) -> Pairs {
     // SAFETY: the caller's.
     let bytes = unsafe { _mm256_loadu_si256(at.cast()) };
     [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes)]
@@ -28,13 +29,13 @@ unsafe fn weights(at: *const u8) -> Pairs {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn inputs(bytes: __m256i) -> Pairs {
+pub(super) fn inputs(bytes: __m256i) -> Pairs {
     [_mm256_and_si256(bytes, _mm256_set1_epi16(0xff)), _mm256_srli_epi16::<8>(bytes)]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dot(sums: __m256i, inputs: Pairs, weights: Pairs) -> __m256i {
+pub(super) fn dot(sums: __m256i, inputs: Pairs, weights: Pairs) -> __m256i {
     let [a, b] = [_mm256_madd_epi16(inputs[0], weights[0]), _mm256_madd_epi16(inputs[1], weights[1])];
     _mm256_add_epi32(sums, _mm256_add_epi32(a, b))
 }
@@ -50,4 +51,4 @@ fn opaque([mut a, mut b]: Pairs) -> Pairs {
     [a, b]
 }
 
-tiles!(Avx2, "avx2", dense: [0 1 2 3] 4, row: [0 1 2 3] 4);
+tiles!(Avx2, "avx2", dense: [0 1 2 3 4] 5, row: [0 1 2 3] 4);

@@ -6,6 +6,7 @@
 mod avx2;
 mod avx512vnni;
 mod avxvnni;
+mod prepared;
 mod ymm;
 
 use super::generic::backend::{Backends, backend};

@@ -25,23 +25,43 @@ pub(super) fn put(to: &mut Sums, half: usize, values: __m256i) {
     unsafe { _mm256_storeu_si256(halves[half].as_mut_ptr().cast(), values) }
 }
 
-/// `float(sum) · multiplier` of one half.
+/// A half's multipliers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn scaled(sums: &Sums, params: &Params, half: usize) -> __m256 {
+fn multipliers(params: &Params, half: usize) -> __m256 {
     let (multipliers, _) = params.multiplier.0.as_chunks::<HALF>();
     // SAFETY: a half has 32 bytes.
-    let multiplier = unsafe { _mm256_loadu_ps(multipliers[half].as_ptr()) };
-    _mm256_mul_ps(_mm256_cvtepi32_ps(lanes(sums, half)), multiplier)
+    unsafe { _mm256_loadu_ps(multipliers[half].as_ptr()) }
 }
 
-/// See [`Isa::finish`](crate::arch::generic::Isa::finish); of one block. Steps above the bound are cut in float, where they cannot
-/// overflow; those below saturate on the way to bytes.
+/// What a tile is added to: [`Added`] as a constant.
+const NOTHING: u8 = 0;
+const CODES: u8 = 1;
+const SUMS: u8 = 2;
+
+/// See [`Isa::finish`](crate::arch::generic::Isa::finish); of one block.
 ///
 /// # Safety
 /// As there.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn finish(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
+pub(super) unsafe fn finish(tile: &Tile, what: &Finish<'_>, output: *mut u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        match what.added {
+            Added::Nothing => finish_with::<NOTHING>(tile, what, output),
+            Added::Codes { .. } => finish_with::<CODES>(tile, what, output),
+            Added::Sums { .. } => finish_with::<SUMS>(tile, what, output),
+        }
+    }
+}
+
+/// [`finish()`] for what is added. Steps above the bound are cut in float, where they cannot overflow; those below saturate on
+/// the way to bytes.
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2")]
+unsafe fn finish_with<const ADDED: u8>(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
     let y = finish.requantize;
     let high = _mm256_set1_ps(y.high());
     let zero_point = _mm256_set1_epi16(i16::from(y.zero_point()) + 128);
@@ -50,44 +70,52 @@ pub(super) unsafe fn finish(tile: &Tile, finish: &Finish<'_>, output: *mut u8) {
     let transposed = _mm256_setr_epi8(
         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
     );
-    let count = finish.pixels;
-    let place = |v: usize| v * finish.stride;
-    // Sixteen steps as 16-bit numbers, in the order that packing leaves.
-    let packed = |v: usize| {
-        let (sums, params) = (&tile[v], &finish.params[0]);
-        let halves: [__m256i; 2] = core::array::from_fn(|half| {
-            let steps = scaled(sums, params, half);
+    let multiplier = [multipliers(&finish.params[0], 0), multipliers(&finish.params[0], 1)];
+    let (count, stride) = (finish.pixels, finish.stride);
+    // A macro, because a closure of this size becomes a call.
+    macro_rules! steps {
+        ($v:expr, $half:literal) => {{
+            let steps = _mm256_mul_ps(_mm256_cvtepi32_ps(lanes(&tile[$v], $half)), multiplier[$half]);
             let steps = match finish.added {
-                Added::Nothing => steps,
-                Added::Codes { at, zero_point, multiplier } => {
-                    // SAFETY: the caller vouches for sixteen bytes of every block of every position.
-                    let bytes = unsafe { _mm_loadl_epi64(at.wrapping_add(place(v) + half * HALF).cast()) };
+                Added::Codes { at, zero_point, multiplier } if ADDED == CODES => {
+                    // SAFETY: the caller vouches for sixteen bytes of every position.
+                    let bytes = unsafe { _mm_loadl_epi64(at.wrapping_add($v * stride + $half * HALF).cast()) };
                     let codes = _mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), _mm256_set1_epi32(zero_point + 128));
                     _mm256_add_ps(steps, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(multiplier)))
                 }
-                Added::Sums { sums, params } => _mm256_add_ps(steps, scaled(&sums[v], &params[0], half)),
+                Added::Sums { sums, params } if ADDED == SUMS => {
+                    let sums = _mm256_cvtepi32_ps(lanes(&sums[$v], $half));
+                    _mm256_add_ps(steps, _mm256_mul_ps(sums, multipliers(&params[0], $half)))
+                }
+                _ => steps,
             };
             _mm256_cvtps_epi32(_mm256_min_ps(steps, high))
-        });
-        _mm256_adds_epi16(_mm256_packs_epi32(halves[0], halves[1]), zero_point)
-    };
-    for v in (0..count).step_by(2) {
+        }};
+    }
+    let mut v = 0;
+    while v < count {
+        // Beyond the last position is the last again.
         let next = (v + 1).min(count - 1);
-        let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(packed(v), packed(next)), order);
+        let one = _mm256_adds_epi16(_mm256_packs_epi32(steps!(v, 0), steps!(v, 1)), zero_point);
+        let other = _mm256_adds_epi16(_mm256_packs_epi32(steps!(next, 0), steps!(next, 1)), zero_point);
+        let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(one, other), order);
         let bytes = _mm256_max_epu8(bytes, low_bytes);
         let bytes = if finish.transposed { _mm256_shuffle_epi8(bytes, transposed) } else { bytes };
-        // SAFETY: the caller vouches for sixteen bytes of every block of every position.
+        // SAFETY: the caller vouches for sixteen bytes of every position.
         unsafe {
-            _mm_storeu_si128(output.wrapping_add(place(v)).cast(), _mm256_castsi256_si128(bytes));
-            if next > v {
-                _mm_storeu_si128(output.wrapping_add(place(next)).cast(), _mm256_extracti128_si256::<1>(bytes));
-            }
+            _mm_storeu_si128(output.wrapping_add(v * stride).cast(), _mm256_castsi256_si128(bytes));
+            _mm_storeu_si128(output.wrapping_add(next * stride).cast(), {
+                let last = _mm256_castsi256_si128(bytes);
+                if next == v { last } else { _mm256_extracti128_si256::<1>(bytes) }
+            });
         }
+        v += 2;
     }
 }
 
 /// Defines the tiles of an instruction set: `$positions` of a dense tile (`$dense` of them) and `$places` of a grouped one
-/// (`$row`). In scope are `weights(pointer)`, which loads 32 bytes, `inputs(vector)`, and `dot(sums, inputs, weights)`.
+/// (`$row`). In scope are `weights(pointer)`, which loads 32 bytes, `inputs(vector)`, and `dot(sums, inputs, weights)`; and of
+/// [`Isa`]'s functions `prepared::{len, prepare, dense}`, the last one for prepared weights of one block.
 macro_rules! tiles {
     (
         $isa:ident, $features:literal, dense: [$($position:tt)*] $dense:literal, row: [$($place:tt)*] $row:literal
@@ -175,10 +203,20 @@ macro_rules! tiles {
                 unsafe { weight_sums(weights, quads) }
             }
 
+            fn prepared_len(quads: usize) -> usize {
+                prepared::len(quads)
+            }
+
+            unsafe fn prepare(weights: *const u8, quads: usize, to: *mut u8) {
+                // SAFETY: the caller's.
+                unsafe { prepared::prepare(weights, quads, to) }
+            }
+
             unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
                 // SAFETY: the caller's; `DENSE` has one block.
                 unsafe {
                     match positions.count {
+                        _ if weights.prepared => prepared::dense(positions, weights, params, sums),
                         ..=2 => rest(&positions.at, weights, params, sums),
                         _ => dense(&positions.at, weights, params, sums),
                     }
@@ -262,6 +300,24 @@ macro_rules! tiles {
     };
 }
 pub(super) use tiles;
+
+/// For instruction sets that the file's order serves best.
+pub(super) mod unprepared {
+    use super::{Params, Tile};
+    use crate::arch::generic::{MOST_BLOCKS, Positions, Weights};
+
+    pub fn len(_quads: usize) -> usize {
+        0
+    }
+
+    /// # Safety
+    /// Does nothing.
+    pub unsafe fn prepare(_weights: *const u8, _quads: usize, _to: *mut u8) {}
+
+    /// # Safety
+    /// Does nothing: there are no prepared weights.
+    pub unsafe fn dense(_: &Positions, _: Weights, _: &[Params; MOST_BLOCKS], _: &mut Tile) {}
+}
 
 /// Four bytes in all lanes.
 ///
