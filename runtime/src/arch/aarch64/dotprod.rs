@@ -4,10 +4,10 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::hint::black_box;
 
-use cardinal_format::weights::QUAD_BYTES;
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::vectors::{Block, bytes, finish, lanes, put, quad};
-use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Tile, Weights};
+use super::vectors::{Block, bytes, finish, lanes, linear, put, quad};
+use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, Params, Positions, Row, Sums, Tile, Weights};
 use crate::kernels::Storage;
 
 /// The register tiles of this instruction set.
@@ -109,7 +109,7 @@ macro_rules! tiles {
         /// # Safety
         /// As [`Isa::dense`], of one block.
         #[target_feature(enable = "neon,dotprod")]
-        unsafe fn $dense(at: &[*const u8; MOST_PIXELS], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut Tile) {
+        unsafe fn $dense(at: &[*const u8], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut [Sums]) {
             let bias = lanes(&params[0].bias);
             // SAFETY: the caller's.
             let sums = unsafe { $deep([$(at[$i]),*], block.quads, block.first, [bias; $count]) };
@@ -117,15 +117,15 @@ macro_rules! tiles {
         }
 
         /// # Safety
-        /// As [`Isa::grouped`].
+        /// As [`Isa::grouped`], of outputs from `first` on.
         #[target_feature(enable = "neon,dotprod")]
-        unsafe fn $grouped<const STRIDE: usize>(row: &Row<'_>, tile: &mut Tile) {
+        unsafe fn $grouped<const STRIDE: usize>(row: &Row<'_>, first: usize, tile: &mut [Sums]) {
             let &Row { inputs, step, quads, weights, .. } = row;
             let mut sums = [lanes(&row.params.bias); $count];
             for (y, input) in inputs.into_iter().enumerate() {
                 for column in 0..3 {
                     let tap = 3 * y + column;
-                    let at: [*const u8; $count] = [$(input.wrapping_add((STRIDE * $i + column) * step)),*];
+                    let at: [*const u8; $count] = [$(input.wrapping_add((STRIDE * (first + $i) + column) * step)),*];
                     let mut weights = weights.wrapping_add(tap * quads * QUAD_BYTES);
                     if quads > 2 {
                         // SAFETY: the tap has `quads` quads, and so have the positions.
@@ -197,12 +197,15 @@ tiles!(deep_2, dense_2, grouped_2, 2, [0 x0 a0 b0 c0 d0] [1 x1 a1 b1 c1 d1]);
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
-    // SAFETY: the caller's.
-    unsafe {
-        match row.pixels {
-            ..=2 => grouped_2::<STRIDE>(row, sums),
-            ..=4 => grouped_4::<STRIDE>(row, sums),
-            _ => grouped_6::<STRIDE>(row, sums),
+    for first in (0..row.pixels).step_by(6) {
+        let sums = &mut sums[first..];
+        // SAFETY: the caller's.
+        unsafe {
+            match row.pixels - first {
+                ..=2 => grouped_2::<STRIDE>(row, first, sums),
+                ..=4 => grouped_4::<STRIDE>(row, first, sums),
+                _ => grouped_6::<STRIDE>(row, first, sums),
+            }
         }
     }
 }
@@ -230,17 +233,20 @@ fn spin(rounds: u32) -> u64 {
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
 unsafe impl Isa for DotProd {
     const STORAGE: Storage = Storage::Signed;
-    const DENSE: [usize; 2] = [6, 1];
-    const ROW: usize = 6;
+    const DENSE: [usize; 2] = [12, 1];
+    const ROW: usize = 12;
 
     unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
         debug_assert_eq!(weights.blocks, Self::DENSE[1]);
-        // SAFETY: the caller's; `DENSE` has one block.
-        unsafe {
-            match positions.count {
-                ..=2 => dense_2(&positions.at, weights, params, sums),
-                ..=4 => dense_4(&positions.at, weights, params, sums),
-                _ => dense_6(&positions.at, weights, params, sums),
+        for first in (0..positions.count).step_by(6) {
+            let (at, sums) = (&positions.at[first..], &mut sums[first..]);
+            // SAFETY: the caller's; `DENSE` has one block.
+            unsafe {
+                match positions.count - first {
+                    ..=2 => dense_2(at, weights, params, sums),
+                    ..=4 => dense_4(at, weights, params, sums),
+                    _ => dense_6(at, weights, params, sums),
+                }
             }
         }
     }
@@ -248,6 +254,11 @@ unsafe impl Isa for DotProd {
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
         // SAFETY: the caller's.
         unsafe { grouped::<STRIDE>(row, sums) }
+    }
+
+    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+        // SAFETY: the caller's.
+        unsafe { linear(inputs, weights, sums) }
     }
 
     unsafe fn spin(rounds: u32) -> u64 {

@@ -7,11 +7,11 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::hint::black_box;
 
-use cardinal_format::weights::QUAD_BYTES;
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::dotprod::{DotProd, grouped};
-use super::vectors::{Block, block_at, finish, lanes, put};
-use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Tile, Weights};
+use super::vectors::{Block, block_at, finish, lanes, linear, put};
+use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, Params, Positions, Row, Sums, Tile, Weights};
 use crate::kernels::Storage;
 
 /// The register tiles of this instruction set.
@@ -119,9 +119,9 @@ macro_rules! dense {
         /// # Safety
         /// As [`Isa::dense`], of one prepared block of pairs of quads.
         #[target_feature(enable = "neon,i8mm")]
-        unsafe fn $name(at: &[*const u8; MOST_PIXELS], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut Tile) {
+        unsafe fn $name(at: &[*const u8], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut [Sums]) {
             let mut sums = [twice(lanes(&params[0].bias)); $count];
-            let mut at = *at;
+            let mut at: [[*const u8; 2]; $count] = [$([at[2 * $i], at[2 * $i + 1]]),*];
             let mut weights = block.first;
             for _ in 0..block.quads / 2 {
                 // SAFETY: reads two quads of every position and of the block's weights; instructions of the enabled
@@ -138,7 +138,7 @@ macro_rules! dense {
                         weights = in(reg) weights,
                         w = out(vreg) _, v = out(vreg) _, y = out(vreg) _, z = out(vreg) _,
                         $(
-                            $p = inout(reg) at[2 * $i], $q = inout(reg) at[2 * $i + 1], $x = out(vreg) _,
+                            $p = inout(reg) at[$i][0], $q = inout(reg) at[$i][1], $x = out(vreg) _,
                             $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
                             $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
                             $e = inout(vreg) sums[$i][4], $f = inout(vreg) sums[$i][5],
@@ -189,8 +189,8 @@ fn spin(rounds: u32) -> u64 {
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
 unsafe impl Isa for I8mm {
     const STORAGE: Storage = Storage::Signed;
-    const DENSE: [usize; 2] = [6, 1];
-    const ROW: usize = 6;
+    const DENSE: [usize; 2] = [12, 1];
+    const ROW: usize = 12;
 
     fn prepared_len(quads: usize) -> usize {
         if quads.is_multiple_of(2) { quads * QUAD_BYTES } else { 0 }
@@ -203,21 +203,33 @@ unsafe impl Isa for I8mm {
 
     unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
         debug_assert_eq!(weights.blocks, Self::DENSE[1]);
-        // SAFETY: the caller's; `DENSE` has one block.
-        unsafe {
-            match positions.count {
-                // Weights as the file has them: of few positions, or of an odd number of quads.
-                _ if !weights.prepared => DotProd::dense(positions, weights, params, sums),
-                ..=2 => dense_2(&positions.at, weights, params, sums),
-                ..=4 => dense_4(&positions.at, weights, params, sums),
-                _ => dense_6(&positions.at, weights, params, sums),
+        if !weights.prepared {
+            // Of few positions, or of an odd number of quads. CPUs with these have the dot products, too, which detection
+            // asked for.
+            // SAFETY: the caller's.
+            return unsafe { DotProd::dense(positions, weights, params, sums) };
+        }
+        for first in (0..positions.count).step_by(6) {
+            let (at, sums) = (&positions.at[first..], &mut sums[first..]);
+            // SAFETY: the caller's; `DENSE` has one block.
+            unsafe {
+                match positions.count - first {
+                    ..=2 => dense_2(at, weights, params, sums),
+                    ..=4 => dense_4(at, weights, params, sums),
+                    _ => dense_6(at, weights, params, sums),
+                }
             }
         }
     }
 
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
-        // SAFETY: the caller's; CPUs with these have the dot products, too, which detection asked for.
+        // SAFETY: the caller's; see `dense`.
         unsafe { grouped::<STRIDE>(row, sums) }
+    }
+
+    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+        // SAFETY: the caller's.
+        unsafe { linear(inputs, weights, sums) }
     }
 
     unsafe fn spin(rounds: u32) -> u64 {

@@ -5,10 +5,10 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::hint::black_box;
 
-use cardinal_format::weights::QUAD_BYTES;
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::vectors::{Block, block_at, bytes, finish, lanes, put, quad};
-use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Tile, Weights};
+use super::vectors::{Block, block_at, bytes, finish, lanes, linear, put, quad};
+use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, Params, Positions, Row, Sums, Tile, Weights};
 use crate::kernels::Storage;
 
 /// The register tiles of this instruction set.
@@ -66,34 +66,54 @@ macro_rules! products {
     };
 }
 
-/// Adds two vectors of weights at `a`, by the bytes of `x`, and two at `b`, by those of `y`, to the sums of so many positions,
-/// of which these are the numbers, and names of registers. One block of assembly: left to itself, the compiler reads so many
-/// weights ahead that it has to put sums away.
-macro_rules! add_two {
-    (
-        $sums:ident, $vectors:tt, $a:expr, $b:expr, $x:expr, $y:expr,
-        $([$i:literal $xi:ident $yi:ident $c:ident $d:ident $e:ident $f:ident])*
-    ) => {
+/// Instructions that do so for eight channels: `$offset` bytes from the first quad's or tap's weights, and 64 bytes further,
+/// where the second's are.
+macro_rules! eight_of {
+    ($offset:literal, $([$x:ident $y:ident $low:ident $high:ident $low2:ident $high2:ident])*) => {
+        concat!(
+            "ldp {w:q}, {w2:q}, [{weights}, #", $offset, "]\n",
+            "ldp {v:q}, {v2:q}, [{weights}, #", $offset, " + 64]\n",
+            $(products!("w", "v", $x, $y, $low, $high),)*
+            $(products!("w2", "v2", $x, $y, $low2, $high2),)*
+        )
+    };
+}
+
+/// Instructions that read the next two quads of each position.
+macro_rules! two_quads {
+    ($([$at:ident $x:ident $y:ident])*) => {
+        concat!($(
+            "ld1r {{{", stringify!($x), ":v}.4s}}, [{", stringify!($at), "}], #4\n",
+            "ld1r {{{", stringify!($y), ":v}.4s}}, [{", stringify!($at), "}], #4\n",
+        )*)
+    };
+}
+
+/// A block of instructions on all sums: left to itself, the compiler reads so many weights ahead that it has to put sums
+/// away.
+macro_rules! block {
+    ([$($text:expr),*], $sums:ident, $weights:expr, [$($operands:tt)*],
+        $([$i:literal $a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident])*) => {
         asm!(
-            "ldp {w:q}, {w2:q}, [{a}]",
-            "ldp {v:q}, {v2:q}, [{b}]",
-            $(products!("w", "v", $xi, $yi, $c, $d),)*
-            $(products!("w2", "v2", $xi, $yi, $e, $f),)*
-            a = in(reg) $a, b = in(reg) $b,
+            $($text,)*
+            weights = in(reg) $weights, $($operands)*
             w = out(vreg) _, w2 = out(vreg) _, v = out(vreg) _, v2 = out(vreg) _, p = out(vreg) _, q = out(vreg) _,
             $(
-                $xi = in(vreg) $x[$i], $yi = in(vreg) $y[$i],
-                $c = inout(vreg) $sums[$i][$vectors[0]][0], $d = inout(vreg) $sums[$i][$vectors[0]][1],
-                $e = inout(vreg) $sums[$i][$vectors[1]][0], $f = inout(vreg) $sums[$i][$vectors[1]][1],
+                $a = inout(vreg) $sums[$i][0][0], $b = inout(vreg) $sums[$i][0][1],
+                $c = inout(vreg) $sums[$i][1][0], $d = inout(vreg) $sums[$i][1][1],
+                $e = inout(vreg) $sums[$i][2][0], $f = inout(vreg) $sums[$i][2][1],
+                $g = inout(vreg) $sums[$i][3][0], $h = inout(vreg) $sums[$i][3][1],
             )*
             options(pure, readonly, nostack, preserves_flags),
         )
     };
 }
 
-/// Defines the sums of so many positions: dense ones, and neighbours of a row in groups.
+/// Defines the sums of so many positions: dense ones, and neighbours of a row in groups. Of each position: its number, the
+/// names of its pointer, of two quads, and of its sums.
 macro_rules! tiles {
-    ($deep:ident, $dense:ident, $grouped:ident, $count:literal, [$($position:literal)*], $($names:tt)*) => {
+    ($deep:ident, $dense:ident, $grouped:ident, $count:literal, $([$i:literal $at:ident $x:ident $y:ident
+        $a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident])*) => {
         /// Adds `quads` quads of every position to the sums.
         ///
         /// # Safety
@@ -101,32 +121,32 @@ macro_rules! tiles {
         #[inline]
         #[target_feature(enable = "neon")]
         unsafe fn $deep(
-            at: [*const u8; $count],
+            mut at: [*const u8; $count],
             quads: usize,
             mut weights: *const u8,
             mut sums: [[Halves; 4]; $count],
         ) -> [[Halves; 4]; $count] {
-            let mut k = 0;
-            while k + 2 <= quads {
-                let next = weights.wrapping_add(QUAD_BYTES);
-                // SAFETY: two quads of every position and of weights.
+            for _ in 0..quads / 2 {
+                // SAFETY: reads two quads of every position and of weights; instructions of every such CPU.
                 unsafe {
-                    let x: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(4 * k))),*];
-                    let y: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(4 * k + 4))),*];
-                    add_two!(sums, [0, 1], weights, next, x, y, $($names)*);
-                    add_two!(sums, [2, 3], weights.wrapping_add(32), next.wrapping_add(32), x, y, $($names)*);
+                    block!(
+                        [two_quads!($([$at $x $y])*), eight_of!(0, $([$x $y $a $b $c $d])*),
+                            eight_of!(32, $([$x $y $e $f $g $h])*)],
+                        sums, weights,
+                        [$($at = inout(reg) at[$i], $x = out(vreg) _, $y = out(vreg) _,)*],
+                        $([$i $a $b $c $d $e $f $g $h])*
+                    );
                 }
-                weights = next.wrapping_add(QUAD_BYTES);
-                k += 2;
+                weights = weights.wrapping_add(2 * QUAD_BYTES);
             }
-            if k < quads {
+            if !quads.is_multiple_of(2) {
                 // SAFETY: one quad of every position and of weights.
                 unsafe {
                     let w = block_at(weights);
                     $(
-                        let x = quad(at[$position].wrapping_add(4 * k));
-                        for i in 0..4 {
-                            sums[$position][i] = add_one(sums[$position][i], w[i], x);
+                        let x = quad(at[$i]);
+                        for vector in 0..4 {
+                            sums[$i][vector] = add_one(sums[$i][vector], w[vector], x);
                         }
                     )*
                 }
@@ -137,61 +157,62 @@ macro_rules! tiles {
         /// # Safety
         /// As [`Isa::dense`], of one block.
         #[target_feature(enable = "neon")]
-        unsafe fn $dense(at: &[*const u8; MOST_PIXELS], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut Tile) {
+        unsafe fn $dense(at: &[*const u8], block: Weights, params: &[Params; MOST_BLOCKS], tile: &mut [Sums]) {
             let (bias, none) = (lanes(&params[0].bias), [[[vdupq_n_s32(0); 2]; 4]; $count]);
             // SAFETY: the caller's.
-            let sums = unsafe { $deep([$(at[$position]),*], block.quads, block.first, none) };
+            let sums = unsafe { $deep([$(at[$i]),*], block.quads, block.first, none) };
             tile.iter_mut().zip(sums).for_each(|(to, sums)| put(to, whole(sums, bias)));
         }
 
         /// # Safety
-        /// As [`Isa::grouped`].
+        /// As [`Isa::grouped`], of outputs from `first` on.
         #[target_feature(enable = "neon")]
-        unsafe fn $grouped<const STRIDE: usize>(row: &Row<'_>, tile: &mut Tile) {
-            let &Row { inputs, step, quads, weights, .. } = row;
+        unsafe fn $grouped<const STRIDE: usize>(row: &Row<'_>, first: usize, tile: &mut [Sums]) {
+            let &Row { inputs, step, quads, mut weights, .. } = row;
             let (bias, mut sums) = (lanes(&row.params.bias), [[[vdupq_n_s32(0); 2]; 4]; $count]);
-            let of = |tap: usize, position: usize| inputs[tap / 3].wrapping_add((STRIDE * position + tap % 3) * step);
-            // SAFETY: nine taps of `quads` quads; the positions of all outputs' taps, with sixteen bytes where groups are
-            // narrower.
-            unsafe {
-                match quads {
-                    1 => {
-                        let weights = |tap: usize| row.arranged.0[tap].as_flattened().as_ptr();
-                        for tap in [0, 2, 4, 6] {
-                            let (a, b) = (weights(tap), weights(tap + 1));
-                            let x: [int8x16_t; $count] = [$(bytes(of(tap, $position))),*];
-                            let y: [int8x16_t; $count] = [$(bytes(of(tap + 1, $position))),*];
-                            add_two!(sums, [0, 1], a, b, x, y, $($names)*);
-                            add_two!(sums, [2, 3], a.wrapping_add(32), b.wrapping_add(32), x, y, $($names)*);
-                        }
-                        let w = block_at(weights(8));
-                        $(
-                            let x = bytes(of(8, $position));
-                            for i in 0..4 {
-                                sums[$position][i] = add_one(sums[$position][i], w[i], x);
-                            }
-                        )*
+            let of = |tap: usize, i: usize| inputs[tap / 3].wrapping_add((STRIDE * (first + i) + tap % 3) * step);
+            if quads == 1 {
+                for tap in [0, 2, 4, 6] {
+                    // SAFETY: sixteen bytes of the positions of both taps can be read, and of the block 128 of weights;
+                    // instructions of every such CPU.
+                    unsafe {
+                        block!(
+                            [eight_of!(0, $([$x $y $a $b $c $d])*), eight_of!(32, $([$x $y $e $f $g $h])*)],
+                            sums, row.arranged.0[tap].as_flattened().as_ptr(),
+                            [$($x = in(vreg) bytes(of(tap, $i)), $y = in(vreg) bytes(of(tap + 1, $i)),)*],
+                            $([$i $a $b $c $d $e $f $g $h])*
+                        );
                     }
-                    2 => {
-                        for tap in 0..9 {
-                            let first = weights.wrapping_add(2 * tap * QUAD_BYTES);
-                            let second = first.wrapping_add(QUAD_BYTES);
+                }
+                // SAFETY: as above, of the last tap.
+                unsafe {
+                    let w = block_at(row.arranged.0[8].as_flattened().as_ptr());
+                    $(
+                        let x = bytes(of(8, $i));
+                        for vector in 0..4 {
+                            sums[$i][vector] = add_one(sums[$i][vector], w[vector], x);
+                        }
+                    )*
+                }
+            } else {
+                for tap in 0..9 {
+                    let at: [*const u8; $count] = [$(of(tap, $i)),*];
+                    // SAFETY: the tap has `quads` quads, and so have the positions, or sixteen bytes.
+                    unsafe {
+                        if quads == 2 {
                             // Eight channels are of the group whose bytes come first, eight of the other.
-                            let at: [*const u8; $count] = [$(of(tap, $position)),*];
-                            let x: [int8x16_t; $count] = [$(quad(at[$position])),*];
-                            let y: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(4))),*];
-                            add_two!(sums, [0, 1], first, second, x, y, $($names)*);
-                            let x: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(8))),*];
-                            let y: [int8x16_t; $count] = [$(quad(at[$position].wrapping_add(12))),*];
-                            add_two!(sums, [2, 3], first.wrapping_add(32), second.wrapping_add(32), x, y, $($names)*);
+                            block!(
+                                [two_quads!($([$at $x $y])*), eight_of!(0, $([$x $y $a $b $c $d])*),
+                                    two_quads!($([$at $x $y])*), eight_of!(32, $([$x $y $e $f $g $h])*)],
+                                sums, weights,
+                                [$($at = inout(reg) at[$i] => _, $x = out(vreg) _, $y = out(vreg) _,)*],
+                                $([$i $a $b $c $d $e $f $g $h])*
+                            );
+                        } else {
+                            sums = $deep(at, quads, weights, sums);
                         }
                     }
-                    _ => {
-                        for tap in 0..9 {
-                            let weights = weights.wrapping_add(tap * quads * QUAD_BYTES);
-                            sums = $deep([$(of(tap, $position)),*], quads, weights, sums);
-                        }
-                    }
+                    weights = weights.wrapping_add(quads * QUAD_BYTES);
                 }
             }
             tile.iter_mut().zip(sums).for_each(|(to, sums)| put(to, whole(sums, bias)));
@@ -199,8 +220,10 @@ macro_rules! tiles {
     };
 }
 
-tiles!(deep_2, dense_2, grouped_2, 2, [0 1], [0 x0 y0 c0 d0 e0 f0] [1 x1 y1 c1 d1 e1 f1]);
-tiles!(deep_1, dense_1, grouped_1, 1, [0], [0 x0 y0 c0 d0 e0 f0]);
+tiles!(
+    deep_2, dense_2, grouped_2, 2, [0 at0 x0 y0 a0 b0 c0 d0 e0 f0 g0 h0] [1 at1 x1 y1 a1 b1 c1 d1 e1 f1 g1 h1]
+);
+tiles!(deep_1, dense_1, grouped_1, 1, [0 at0 x0 y0 a0 b0 c0 d0 e0 f0 g0 h0]);
 
 /// See [`Isa::spin`].
 #[target_feature(enable = "neon")]
@@ -228,28 +251,39 @@ fn spin(rounds: u32) -> u64 {
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
 unsafe impl Isa for Neon {
     const STORAGE: Storage = Storage::Signed;
-    const DENSE: [usize; 2] = [2, 1];
-    const ROW: usize = 2;
+    const DENSE: [usize; 2] = [8, 1];
+    const ROW: usize = 8;
 
     unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
         debug_assert_eq!(weights.blocks, Self::DENSE[1]);
-        // SAFETY: the caller's; `DENSE` has one block.
-        unsafe {
-            match positions.count {
-                1 => dense_1(&positions.at, weights, params, sums),
-                _ => dense_2(&positions.at, weights, params, sums),
+        for first in (0..positions.count).step_by(2) {
+            let (at, sums) = (&positions.at[first..], &mut sums[first..]);
+            // SAFETY: the caller's; `DENSE` has one block.
+            unsafe {
+                match positions.count - first {
+                    1 => dense_1(at, weights, params, sums),
+                    _ => dense_2(at, weights, params, sums),
+                }
             }
         }
     }
 
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
-        // SAFETY: the caller's.
-        unsafe {
-            match row.pixels {
-                1 => grouped_1::<STRIDE>(row, sums),
-                _ => grouped_2::<STRIDE>(row, sums),
+        for first in (0..row.pixels).step_by(2) {
+            let sums = &mut sums[first..];
+            // SAFETY: the caller's.
+            unsafe {
+                match row.pixels - first {
+                    1 => grouped_1::<STRIDE>(row, first, sums),
+                    _ => grouped_2::<STRIDE>(row, first, sums),
+                }
             }
         }
+    }
+
+    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+        // SAFETY: the caller's.
+        unsafe { linear(inputs, weights, sums) }
     }
 
     unsafe fn spin(rounds: u32) -> u64 {

@@ -3,6 +3,8 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
+
 use crate::arch::generic::{Added, Finish, Lanes, Sums, Tile};
 
 /// Sums of a block.
@@ -138,16 +140,41 @@ unsafe fn finish_with(
     let y = finish.requantize;
     let zero_point = vdupq_n_s16(i16::from(y.zero_point()));
     let (low, high) = (vdupq_n_s8(y.q_min()), vdupq_n_s8(y.q_max()));
+    let bounded = y.q_min() > i8::MIN || y.q_max() < i8::MAX;
     const TRANSPOSED: [u8; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
     // SAFETY: the array has sixteen bytes.
     let order = unsafe { vld1q_u8(TRANSPOSED.as_ptr()) };
-    for (position, sums) in tile.iter().enumerate().take(finish.pixels) {
+    for (position, sums) in tile[..finish.pixels.min(tile.len())].iter().enumerate() {
         let sums = lanes(sums);
         let steps = core::array::from_fn(|i| vmulq_f32(vcvtq_f32_s32(sums[i]), multiplier[i]));
         let [a, b] = narrowed(add(position, steps)).map(|steps| vqaddq_s16(steps, zero_point));
-        let codes = vminq_s8(vmaxq_s8(vqmovn_high_s16(vqmovn_s16(a), b), low), high);
+        let codes = vqmovn_high_s16(vqmovn_s16(a), b);
+        let codes = if bounded { vminq_s8(vmaxq_s8(codes, low), high) } else { codes };
         let codes = if finish.transposed { vqtbl1q_s8(codes, order) } else { codes };
         // SAFETY: the caller vouches for sixteen bytes of every position.
         unsafe { vst1q_s8(output.wrapping_add(position * finish.stride).cast(), codes) };
     }
+}
+
+/// See [`Isa::linear`](crate::arch::generic::Isa::linear).
+///
+/// # Safety
+/// Needs nothing but the CPU.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+    // Of each output, a sum for each place in a quad.
+    let mut places = [vdupq_n_s32(0); BLOCK];
+    for (x, weights) in inputs.iter().zip(weights) {
+        // SAFETY: a quad of inputs has eight bytes, and one of weights 64.
+        let (x, weights) = unsafe { (vld1_s16(x.as_ptr()), block_at(weights.as_ptr())) };
+        let x = vcombine_s16(x, x);
+        for (to, w) in places.as_chunks_mut::<4>().0.iter_mut().zip(weights) {
+            let (low, high) = (vmovl_s8(vget_low_s8(w)), vmovl_high_s8(w));
+            to[0] = vmlal_s16(to[0], vget_low_s16(low), vget_low_s16(x));
+            to[1] = vmlal_high_s16(to[1], low, x);
+            to[2] = vmlal_s16(to[2], vget_low_s16(high), vget_low_s16(x));
+            to[3] = vmlal_high_s16(to[3], high, x);
+        }
+    }
+    sums.iter_mut().zip(places).for_each(|(sum, places)| *sum = sum.wrapping_add(vaddvq_s32(places)));
 }

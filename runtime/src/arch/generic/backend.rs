@@ -48,11 +48,15 @@ macro_rules! backend {
             backend!(kernel portable_conv, all::conv::<FLIP>, ConvArgs<'_>, [u8], $features);
             backend!(kernel max_pool, all::max_pool::<FLIP>, MaxPoolArgs<'_>, [u8], $features);
             backend!(kernel global_avg_pool, all::global_avg_pool::<FLIP>, GlobalAvgPoolArgs<'_>, [i16], $features);
-            backend!(kernel linear, all::linear, LinearArgs<'_>, [f32], $features);
 
             fn spin(rounds: u32) -> u64 {
                 // SAFETY: as in the kernels above: the CPU has what `$isa` needs.
                 unsafe { <$isa as generic::Isa>::spin(rounds) }
+            }
+
+            fn linear(args: &LinearArgs<'_>, logits: &mut [f32]) {
+                // SAFETY: as in the kernels above: the CPU has what `$isa` needs.
+                unsafe { generic::linear::<$isa>(args, logits) }
             }
 
             fn conv(args: &ConvArgs<'_>, output: &mut [u8]) {

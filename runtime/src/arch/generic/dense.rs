@@ -160,11 +160,11 @@ impl Cursor {
     #[inline(always)]
     fn read(&mut self, most: usize, count: usize, to: &mut Positions) {
         to.count = count;
-        if self.left > count {
-            for (i, at) in to.at.iter_mut().enumerate().take(most) {
-                *at = self.at.wrapping_add(i.min(count - 1) * self.next);
+        if count == most && self.left > count {
+            for at in to.at.iter_mut().take(most) {
+                *at = self.at;
+                self.at = self.at.wrapping_add(self.next);
             }
-            self.at = self.at.wrapping_add(count * self.next);
             self.left -= count;
             return;
         }

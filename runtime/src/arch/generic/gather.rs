@@ -92,35 +92,39 @@ impl<'a> Gather<'a> {
         let [top, left, ..] = args.window.padding.map(usize::from);
         let (top, left) = ((y * down).wrapping_sub(top), (x * across).wrapping_sub(left));
         let step = self.run.next_multiple_of(QUAD);
+        let rows_inside = top < height && top + usize::from(args.window.kernel[0]) <= height;
+        if rows_inside && left < width && left + self.columns <= width && self.per_row == 1 && self.run <= AT_ONCE {
+            return self.copy_inside((top * width + left) * channels, to, step, rows);
+        }
         for row in 0..usize::from(args.window.kernel[0]) {
             let row = top.wrapping_add(row);
             for run in 0..self.per_row {
                 let column = left.wrapping_add(run * self.columns);
-                let inside = row < height && column < width && column + self.columns <= width;
-                if inside && self.run <= AT_ONCE {
-                    self.copy_short(row.wrapping_mul(width).wrapping_add(column).wrapping_mul(channels), to, rows);
-                } else {
-                    self.copy_any([row, column], to, rows);
-                }
+                self.copy_run([row, column], to, rows);
                 to += step;
             }
         }
     }
 
-    /// Copies a short run that lies inside the input. What follows it in its row is written after it.
+    /// Copies a window of short runs that lies inside the input. What follows a run in its row is written after it.
     #[inline(always)]
-    fn copy_short(&self, from: usize, to: usize, rows: &mut Rows) {
-        let from = self.args.input.get(from..).unwrap_or_default();
-        let to = rows.0.get_mut(to..).unwrap_or_default();
-        match (to.first_chunk_mut::<AT_ONCE>(), from.first_chunk::<AT_ONCE>()) {
-            (Some(to), Some(from)) => *to = *from,
-            _ => copy(to, from, self.run),
+    fn copy_inside(&self, from: usize, to: usize, step: usize, rows: &mut Rows) {
+        let pitch = self.args.input_shape.width as usize * self.args.input_shape.channels as usize;
+        let mut from = self.args.input.get(from..).unwrap_or_default();
+        let mut to = rows.0.get_mut(to..).unwrap_or_default();
+        for _ in 0..self.args.window.kernel[0] {
+            match (to.first_chunk_mut::<AT_ONCE>(), from.first_chunk::<AT_ONCE>()) {
+                (Some(to), Some(from)) => *to = *from,
+                _ => copy(to, from, self.run),
+            }
+            from = from.get(pitch..).unwrap_or_default();
+            to = to.get_mut(step..).unwrap_or_default();
         }
     }
 
     /// Copies a run that starts at this place, inside the input or not.
     #[inline(never)]
-    fn copy_any(&self, [row, column]: [usize; 2], to: usize, rows: &mut Rows) {
+    fn copy_run(&self, [row, column]: [usize; 2], to: usize, rows: &mut Rows) {
         let shape = self.args.input_shape;
         let [height, width, channels] = [shape.height, shape.width, shape.channels].map(|n| n as usize);
         let from = row.wrapping_mul(width).wrapping_add(column).wrapping_mul(channels);

@@ -5,6 +5,7 @@
 //!   each position's window first.
 //! - `grouped`: 3×3 in groups of 4, 8, 16, 32 or 64 channels, from a small padded copy of a few rows. No im2col: every
 //!   byte that is loaded serves the three horizontal taps.
+//! - `linear`: the classifier.
 //! - `backend`: makes a table of kernels of it.
 
 #![allow(unsafe_code, reason = "the register tiles read and write through pointers")]
@@ -14,11 +15,14 @@ pub(crate) mod backend;
 mod dense;
 mod gather;
 mod grouped;
+mod linear;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use cardinal_format::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES};
 use cardinal_format::{ChannelBlock, quant::Requantize};
+
+pub(crate) use linear::linear;
 
 use crate::kernels::{ConvArgs, Storage};
 
@@ -192,6 +196,12 @@ pub(crate) unsafe trait Isa {
     /// Each of the row's `inputs` has the bytes of (`ROW` − 1) · `STRIDE` + 3 positions, `step` bytes apart: the first
     /// 4 · `quads` of each, and of groups of 4 or 8 the first sixteen. `weights` are the block's 9 · `quads` · 64 bytes.
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile);
+
+    /// Adds the products of a classifier's inputs by a block's weights, quad by quad, as many as there are of both.
+    ///
+    /// # Safety
+    /// Needs nothing but the CPU.
+    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]);
 
     /// See [`Kernels::spin`](crate::kernels::Kernels::spin).
     ///

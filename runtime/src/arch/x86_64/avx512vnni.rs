@@ -3,8 +3,9 @@
 use core::arch::x86_64::*;
 use core::hint::black_box;
 
-use cardinal_format::weights::{BLOCK, QUAD_BYTES};
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
+use super::ymm::linear;
 use crate::arch::generic::{
     Added, Finish, Isa, Lanes, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Sums, Tile, Weights,
 };
@@ -395,6 +396,11 @@ unsafe impl Isa for Avx512Vnni {
                 _ => grouped_14::<STRIDE>(row, sums),
             }
         }
+    }
+
+    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+        // SAFETY: the caller's. Bound by memory, so that half vectors are enough.
+        unsafe { linear(inputs, weights, sums) }
     }
 
     unsafe fn spin(rounds: u32) -> u64 {

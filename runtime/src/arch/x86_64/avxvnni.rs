@@ -3,9 +3,9 @@
 use core::arch::x86_64::*;
 use core::hint::black_box;
 
-use cardinal_format::weights::{BLOCK, QUAD_BYTES};
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::ymm::{bytes4, bytes8, bytes16, finish, lanes, put, tiles, unprepared as prepared};
+use super::ymm::{bytes4, bytes8, bytes16, finish, lanes, linear, put, tiles, unprepared as prepared};
 use crate::arch::generic::{Finish, Isa, Lanes, MOST_BLOCKS, MOST_PIXELS, Params, Positions, Row, Tile, Weights};
 use crate::kernels::Storage;
 

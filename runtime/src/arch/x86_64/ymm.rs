@@ -2,6 +2,8 @@
 
 use core::arch::x86_64::*;
 
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
+
 use crate::arch::generic::{Added, Finish, Lanes, Params, Sums, Tile};
 
 /// Channels of a vector.
@@ -228,6 +230,11 @@ macro_rules! tiles {
                 unsafe { grouped::<STRIDE>(row, sums) }
             }
 
+            unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+                // SAFETY: the caller's.
+                unsafe { linear(inputs, weights, sums) }
+            }
+
             unsafe fn spin(rounds: u32) -> u64 {
                 // SAFETY: the caller's.
                 unsafe { spin(rounds) }
@@ -317,6 +324,33 @@ pub(super) mod unprepared {
     /// # Safety
     /// Does nothing: there are no prepared weights.
     pub unsafe fn dense(_: &Positions, _: Weights, _: &[Params; MOST_BLOCKS], _: &mut Tile) {}
+}
+
+/// See [`Isa::linear`](crate::arch::generic::Isa::linear).
+///
+/// # Safety
+/// Needs nothing but the CPU.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+    // Of each output, a sum for each half of a quad: four outputs a vector.
+    let mut halves = [_mm256_setzero_si256(); 4];
+    for (x, weights) in inputs.iter().zip(weights) {
+        // SAFETY: a quad of inputs has eight bytes.
+        let x = _mm256_set1_epi64x(unsafe { x.as_ptr().cast::<i64>().read_unaligned() });
+        for (to, w) in halves.iter_mut().zip(weights.as_chunks::<16>().0) {
+            // SAFETY: a vector has sixteen bytes.
+            let w = _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(w.as_ptr().cast()) });
+            *to = _mm256_add_epi32(*to, _mm256_madd_epi16(w, x));
+        }
+    }
+    for (sums, halves) in sums.as_chunks_mut::<4>().0.iter_mut().zip(halves) {
+        let mut of = [0i32; HALF];
+        // SAFETY: a vector has 32 bytes.
+        unsafe { _mm256_storeu_si256(of.as_mut_ptr().cast(), halves) };
+        for (sum, halves) in sums.iter_mut().zip(of.as_chunks::<2>().0) {
+            *sum = sum.wrapping_add(halves[0].wrapping_add(halves[1]));
+        }
+    }
 }
 
 /// Four bytes in all lanes.
