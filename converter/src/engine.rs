@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cardinal_format::layout::MAGIC;
 use cardinal_format::{Preprocess, Shape};
-use cardinal_runtime::Model;
+use cardinal_runtime::{Mapped, Model};
 use cardinal_tract::FloatModel;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ impl std::fmt::Display for Arithmetic {
 /// A file that a network can be made of.
 pub enum ModelFile {
     /// A `.cardinal` file's path and bytes.
-    Cardinal(PathBuf, Vec<u8>),
+    Cardinal(PathBuf, Mapped),
     /// A checkpoint, read.
     Checkpoint(Box<Imported>),
 }
@@ -77,7 +77,7 @@ impl ModelFile {
                 path.display()
             )));
         }
-        Ok(ModelFile::Cardinal(path.into(), std::fs::read(path).map_err(Error::io(path))?))
+        Ok(ModelFile::Cardinal(path.into(), Mapped::open(path).map_err(Error::io(path))?))
     }
 
     /// The network, for an engine or for the one that the file is made for.
@@ -252,6 +252,14 @@ enum Running<'n, 'm> {
 }
 
 impl Runner<'_, '_> {
+    /// Divides int8 layers between so many threads of rayon's pool, where there is only one image at a time.
+    pub fn with_threads(self, threads: usize) -> Self {
+        match self.0 {
+            Running::Int8(runner) => Runner(Running::Int8(runner.with_threads(threads)), self.1),
+            tract => Runner(tract, self.1),
+        }
+    }
+
     /// Logits of one image, height × width × channels bytes as [`crate::images::prepare`] makes them.
     ///
     /// # Errors

@@ -36,6 +36,8 @@ mod session;
 #[cfg(feature = "threads")]
 mod split;
 
+#[cfg(feature = "mmap")]
+pub use arch::mapped::Mapped;
 pub use arena::Arena;
 pub use cardinal_format as format;
 pub use kernels::Kernels;

@@ -1,4 +1,4 @@
-"""How many instructions does Cardinal take on 64-bit ARM? Counted by an emulator, so that the numbers are the same everywhere.
+"""Instructions that Cardinal takes on 64-bit ARM, counted by an emulator: the same numbers on every machine.
 
     python3 tests/peers/instructions.py MODEL.cardinal [--json FILE]
 

@@ -25,7 +25,9 @@ DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
 def photographs() -> np.ndarray:
     """Smooth noise, bytes in NHWC."""
     noise = np.random.default_rng(0).integers(0, 256, (IMAGES, 14, 14, 3), np.uint8)
-    return np.stack([np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC)) for image in noise])
+    return np.stack(
+        [np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC)) for image in noise]
+    )
 
 
 def batches() -> np.ndarray:

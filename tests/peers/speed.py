@@ -191,22 +191,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cardinal", type=Path, required=True, help="the command, built with --release")
     parser.add_argument("--work", type=Path, required=True, help="a folder for the networks; kept")
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, help=f"of torchvision; default: {' '.join(NETWORKS)}")
+    parser.add_argument(
+        "--networks", nargs="+", default=NETWORKS, help=f"of torchvision; default: {' '.join(NETWORKS)}"
+    )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--runs", type=int, default=5, help="of everyone in each round")
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
-    parser.add_argument("--python", type=Path, help="a Python that has the packages, instead of an environment of its own")
+    parser.add_argument(
+        "--python", type=Path, help="a Python that has the packages, instead of an environment of its own"
+    )
     parser.add_argument("--rust", type=Path, help="the built worker of rust/, instead of building it")
     args = parser.parse_args()
     python = args.python or environment()
     if not args.rust:
         target = args.work / "rust"
-        command = ["cargo", "build", "--release", "--manifest-path", HERE / "rust" / "Cargo.toml", "--target-dir", target]
+        command = [
+            "cargo",
+            "build",
+            "--release",
+            "--manifest-path",
+            HERE / "rust" / "Cargo.toml",
+            "--target-dir",
+            target,
+        ]
         subprocess.run(command, check=True)
         args.rust = target / "release" / "cardinal-peers"
     result = {"cpu": cpu(), "networks": {}}
     for name in args.networks:
-        subprocess.run([python, HERE / "networks.py", name, args.work], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        subprocess.run(
+            [python, HERE / "networks.py", name, args.work], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
         model = args.work / f"{name}.cardinal"
         if not model.exists():
             options = ["--calib", args.work / "images", "--method", "min-max", "--output", model]

@@ -17,7 +17,7 @@ const SAME: f64 = 0.05;
 
 /// Measure how long a model takes on this machine, layer by layer
 ///
-/// One image at a time, on one thread unless --threads says otherwise. The peak is what one core can do with the same
+/// One image at a time, on one thread unless --threads says otherwise. The peak is what as many cores can do with the same
 /// instructions on registers alone, measured in the same run. Times of a busy or throttled machine tell little: compare shares, or two runs in turn.
 ///
 /// Examples: cardinal bench resnext50.cardinal
@@ -135,7 +135,10 @@ pub(super) fn run(args: &Args, threads: usize) -> Result<ExitCode, Error> {
     let what = args.model.display().to_string();
     // On a thread of the pool, so that it takes a part of each layer itself.
     let times = rayon::scope(|_| Times::measure(model, kernels, &pixels, effort, &what))?;
-    let peak_gmacs = kernels.peak().map(|peak| peak / 1e9);
+    // All threads at once: cores share power, and may be two of one.
+    let peaks = rayon::broadcast(|context| (context.index() < threads).then(|| kernels.peak()).flatten());
+    let peaks: Vec<f64> = peaks.into_iter().flatten().collect();
+    let peak_gmacs = (!peaks.is_empty()).then(|| peaks.iter().sum::<f64>() / 1e9);
     let gmacs = |multiply_adds: u64, seconds: f64| multiply_adds as f64 / seconds.max(1e-12) / 1e9;
     let sum: f64 = times.layers.iter().sum();
     let layers = file.ops().zip(&times.layers).map(|((name, op), &seconds)| {
@@ -225,7 +228,7 @@ fn text(document: &Document) -> String {
         document.multiply_adds as f64 / 1e6,
         document.gmacs,
         document.peak_gmacs.map_or(String::new(), |peak| format!(
-            ", {} of this core's {peak:.0} GMAC/s on registers alone",
+            ", {} of {peak:.0} GMAC/s on registers alone on as many cores",
             percent(document.gmacs / peak)
         )),
     );

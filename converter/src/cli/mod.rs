@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use cardinal_converter::units::{bytes, percent};
 use cardinal_converter::{Error, host};
-use cardinal_runtime::kernels;
+use cardinal_runtime::{Mapped, kernels};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -128,6 +128,6 @@ fn print_json(schema: &str, value: &impl Serialize) -> Result<(), Error> {
     print(&(text.map_err(|error| Error::Usage(error.to_string()))? + "\n"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(Error::io(path))
+fn read(path: &Path) -> Result<Mapped, Error> {
+    Mapped::open(path).map_err(Error::io(path))
 }

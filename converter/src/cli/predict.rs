@@ -93,8 +93,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut predictions = Vec::new();
     let mut maps = Vec::new();
     for batch in items.chunks(BATCH) {
+        // Images side by side; a single one has the threads for its layers.
+        let threads = if batch.len() == 1 { rayon::current_num_threads() } else { 1 };
         let results = batch.par_iter().map_init(
-            || network.runner(),
+            || network.runner().with_threads(threads),
             |runner, &(source, index)| {
                 let pixels = source.prepare(index, &network)?;
                 match &wanted {

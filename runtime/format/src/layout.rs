@@ -59,5 +59,12 @@ pub const fn align_up(n: usize, to: usize) -> Option<usize> {
     n.checked_next_multiple_of(to)
 }
 
+/// How CRC-32 is computed: sixteen bytes at a time where 16 KiB of tables are little, one at a time on microcontrollers.
+#[cfg(target_pointer_width = "64")]
+pub type CrcTables = crc::Table<16>;
+/// How CRC-32 is computed: sixteen bytes at a time where 16 KiB of tables are little, one at a time on microcontrollers.
+#[cfg(not(target_pointer_width = "64"))]
+pub type CrcTables = crc::Table<1>;
+
 /// CRC-32 as in zip and PNG (reflected polynomial 0xEDB88320).
-pub const CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+pub static CRC32: crc::Crc<u32, CrcTables> = crc::Crc::<u32, CrcTables>::new(&crc::CRC_32_ISO_HDLC);

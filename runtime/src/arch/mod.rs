@@ -11,6 +11,8 @@ mod aarch64;
     all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")),
 ))]
 pub(crate) mod generic;
+#[cfg(feature = "mmap")]
+pub(crate) mod mapped;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
 mod x86_64;
 

@@ -1,5 +1,7 @@
 //! The convolutions of ResNeXt-50 (32×4d, 224²), one of each kind and stage, in multiply-adds per second.
 
+mod im2col;
+
 use std::hint::black_box;
 
 use cardinal_runtime::format::quant::Requantize;
@@ -96,6 +98,19 @@ fn convolutions(c: &mut Criterion) {
     }
 }
 
+/// What a grouped convolution takes as one matrix product per group, of windows that are copied first.
+fn by_im2col(c: &mut Criterion) {
+    let mut group = c.benchmark_group("im2col per group");
+    group.sample_size(10);
+    for (name, side, cin, cout, _, _, groups) in SHAPES.into_iter().filter(|shape| shape.6 > 1) {
+        let (side, channels, groups) = (side as usize, cin as usize, groups as usize);
+        let conv = im2col::Conv::new(side, channels, groups);
+        let mut output = vec![0; side * side * channels];
+        group.throughput(Throughput::Elements((output.len() * 9 * cout as usize / groups) as u64));
+        group.bench_function(name, |b| b.iter(|| black_box(&conv).run(black_box(&mut output))));
+    }
+}
+
 /// The ends of blocks that begin a stage: what one op with a projection takes, and what two ops would take.
 fn projections(c: &mut Criterion) {
     // Sides, channels in and stride of the projection; channels in and out of the convolution.
@@ -124,5 +139,5 @@ fn projections(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolutions, projections);
+criterion_group!(benches, convolutions, by_im2col, projections);
 criterion_main!(benches);
