@@ -219,12 +219,17 @@ def main() -> None:
     result = {"cpu": cpu(), "networks": {}}
     for name in args.networks:
         subprocess.run(
-            [python, HERE / "networks.py", name, args.work], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+            [python, HERE / "networks.py", name, args.work],
+            check=True,
+            stdout=sys.stderr,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         model = args.work / f"{name}.cardinal"
         if not model.exists():
             options = ["--calib", args.work / "images", "--method", "min-max", "--output", model]
-            subprocess.run([args.cardinal, "convert", args.work / f"{name}.pth", *options], check=True)
+            subprocess.run(
+                [args.cardinal, "convert", args.work / f"{name}.pth", *options], check=True, stdout=sys.stderr
+            )
         result["networks"][name] = document(measured(args, python, name))
         printed(name, result["networks"][name])
     if args.json:
