@@ -197,6 +197,7 @@ tiles!(deep_2, dense_2, grouped_2, 2, [0 x0 a0 b0 c0 d0] [1 x1 a1 b1 c1 d1]);
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 pub(super) unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
+    debug_assert_eq!((row.block, row.blocks), (0, 1));
     for first in (0..row.pixels).step_by(6) {
         let sums = &mut sums[first..];
         // SAFETY: the caller's.

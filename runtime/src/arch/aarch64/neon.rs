@@ -269,6 +269,7 @@ unsafe impl Isa for Neon {
     }
 
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
+        debug_assert_eq!((row.block, row.blocks), (0, 1));
         for first in (0..row.pixels).step_by(2) {
             let sums = &mut sums[first..];
             // SAFETY: the caller's.

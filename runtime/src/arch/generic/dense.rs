@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::gather::{Gather, Rows};
-use super::{Added, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Positions, Tile, Weights};
+use super::{Added, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Positions, TILE, Tile, Weights};
 use crate::kernels::{ConvArgs, ProjectionArgs, ResidualArgs, Storage};
 
 /// Output channels of a gathered convolution at most, in blocks: their params are kept on the stack.
@@ -309,8 +309,8 @@ impl Job<'_> {
         let &Job { args, channels, .. } = self;
         let blocks = weights.blocks;
         let most = I::DENSE[0];
-        let mut sums: Tile = [NO_SUMS; 32];
-        let mut shortcut: Tile = [NO_SUMS; 32];
+        let mut sums: Tile = [NO_SUMS; TILE];
+        let mut shortcut: Tile = [NO_SUMS; TILE];
         let mut room = Room::new();
         let mut projection = self.projection.as_ref().map(|projection| {
             // SAFETY: the caller's; a projection has the blocks of its convolution.

@@ -5,7 +5,7 @@
 
 use cardinal_format::weights::{BLOCK, QUAD};
 
-use super::{Added, Arranged, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Row, Tile, pad_bytes};
+use super::{Added, Arranged, Finish, Isa, MOST_BLOCKS, MOST_PIXELS, NO_SUMS, Params, Row, TILE, Tile, pad_bytes};
 use crate::kernels::{ConvArgs, ResidualArgs};
 
 /// Channels of a slice.
@@ -79,7 +79,8 @@ impl Slice<'_> {
         let (quads, block_bytes) = (width / QUAD, args.layout.block_bytes());
         let blocks = self.len / BLOCK;
         let weights_of = |block: usize| args.weights.as_ptr().wrapping_add((self.first / BLOCK + block) * block_bytes);
-        let mut params = [[Params::NONE; MOST_BLOCKS]; MOST_BLOCKS];
+        // Behind the slice's blocks is room for a whole tile's.
+        let mut params = [Params::NONE; 2 * MOST_BLOCKS];
         let arranged: [Arranged; MOST_BLOCKS] = core::array::from_fn(|i| {
             let at = (self.first / BLOCK + i.min(blocks - 1)) * block_bytes;
             Arranged::new(args.weights.get(at..at + block_bytes).unwrap_or_default(), quads)
@@ -88,11 +89,11 @@ impl Slice<'_> {
             let (block, weights) = (self.first / BLOCK + i, weights_of(i));
             // SAFETY: the caller vouches for the CPU, and for the weights of all blocks: 9 · quads quads each.
             let of = Params::of(args.channels, block, I::STORAGE, || unsafe { I::weight_sums(weights, 9 * quads) });
-            params[0] = if quads == 1 { of.transposed() } else { of };
+            *params = if quads == 1 { of.transposed() } else { of };
         }
         let (from, to) = (args.first, args.first + output.len() / channels);
         let columns = COLUMNS / STRIDE;
-        let mut sums: Tile = [NO_SUMS; 32];
+        let mut sums: Tile = [NO_SUMS; TILE];
         for left in (0..per_row).step_by(columns) {
             // Which input row each row of the ring holds.
             let mut rows = [usize::MAX; 3];
@@ -113,34 +114,39 @@ impl Slice<'_> {
                 }
                 for x in (begin..end).step_by(I::ROW) {
                     let pixels = I::ROW.min(end - x);
-                    for block in 0..blocks {
-                        // Of groups narrower than a block, all sixteen channels are read.
-                        let group = block * BLOCK / width.max(BLOCK) * width.max(BLOCK);
-                        let at = (x - left) * STRIDE * SLICE + group;
-                        let row = Row {
-                            inputs: slots.map(|slot| ring.0[slot].as_ptr().wrapping_add(at)),
-                            step: SLICE,
-                            quads,
-                            weights: weights_of(block),
-                            arranged: &arranged[block],
-                            params: &params[block][0],
-                            pixels,
-                        };
-                        // SAFETY: the caller vouches for the CPU and the weights. (x − left) · STRIDE < COLUMNS, and the
-                        // tile reads (ROW − 1) · STRIDE + 3 ≤ 2 · MOST_PIXELS + 1 positions from there, of which the ring
-                        // has that many more; a group ends inside the slice.
-                        unsafe { I::grouped::<STRIDE>(&row, &mut sums) };
+                    for of_tile in (0..blocks).step_by(I::DENSE[1]) {
+                        let tile = I::DENSE[1].min(blocks - of_tile);
+                        for block in of_tile..of_tile + tile {
+                            // Of groups narrower than a block, all sixteen channels are read.
+                            let group = block * BLOCK / width.max(BLOCK) * width.max(BLOCK);
+                            let at = (x - left) * STRIDE * SLICE + group;
+                            let row = Row {
+                                inputs: slots.map(|slot| ring.0[slot].as_ptr().wrapping_add(at)),
+                                step: SLICE,
+                                quads,
+                                weights: weights_of(block),
+                                arranged: &arranged[block],
+                                params: &params[block],
+                                pixels,
+                                block: block - of_tile,
+                                blocks: tile,
+                            };
+                            // SAFETY: the caller vouches for the CPU and the weights. (x − left) · STRIDE < COLUMNS, and
+                            // the tile reads (ROW − 1) · STRIDE + 3 ≤ 2 · MOST_PIXELS + 1 positions from there, of which
+                            // the ring has that many more; a group ends inside the slice.
+                            unsafe { I::grouped::<STRIDE>(&row, &mut sums) };
+                        }
                         let finish = Finish {
-                            params: &params[block],
+                            params: params[of_tile..].first_chunk().unwrap_or(&[Params::NONE; MOST_BLOCKS]),
                             requantize: args.requantize,
                             added: Added::Nothing,
                             pixels,
-                            blocks: 1,
+                            blocks: tile,
                             stride: channels,
                             transposed: quads == 1,
                         };
-                        let at = (y * per_row + x - from) * channels + self.first + block * BLOCK;
-                        // SAFETY: positions x to x + pixels of row y are in the part, and the block in the channels.
+                        let at = (y * per_row + x - from) * channels + self.first + of_tile * BLOCK;
+                        // SAFETY: positions x to x + pixels of row y are in the part, and the blocks in the channels.
                         unsafe { I::finish(&sums, &finish, output.as_mut_ptr().wrapping_add(at)) };
                     }
                 }

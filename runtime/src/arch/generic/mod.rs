@@ -39,8 +39,11 @@ pub(crate) const MOST_PIXELS: usize = 16;
 /// The most blocks of a tile.
 pub(crate) const MOST_BLOCKS: usize = 4;
 
+/// Sums of a tile at most.
+const TILE: usize = 64;
+
 /// The sums of a tile, position by position, the blocks of each side by side.
-pub(crate) type Tile = [Sums; 32];
+pub(crate) type Tile = [Sums; TILE];
 
 pub(crate) const NO_SUMS: Sums = Lanes([0; BLOCK]);
 
@@ -146,13 +149,16 @@ pub(crate) struct Row<'a> {
     pub params: &'a Params,
     /// Outputs, at most [`Isa::ROW`].
     pub pixels: usize,
+    /// Which block of the tile it is, and of how many: up to `Isa::DENSE[1]`.
+    pub block: usize,
+    pub blocks: usize,
 }
 
 /// Register tiles of one instruction set.
 ///
 /// # Safety
 /// Implementations read and write exactly what the functions say, and their own constants bound it:
-/// `DENSE[0] ≤ MOST_PIXELS`, `1 ≤ DENSE[1] ≤ MOST_BLOCKS`, `DENSE[0] · DENSE[1] ≤ 32`, `ROW ≤ MOST_PIXELS`.
+/// `DENSE[0]` and `ROW` are at most `MOST_PIXELS`, `1 ≤ DENSE[1] ≤ MOST_BLOCKS`.
 /// Callers of all functions must know that the CPU has the instruction set.
 pub(crate) unsafe trait Isa {
     /// How its bytes are stored.
@@ -190,7 +196,7 @@ pub(crate) unsafe trait Isa {
     /// `weights.first`, for up to `DENSE[1]` blocks; prepared ones, `prepared_len(quads)` bytes, follow each other likewise.
     unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile);
 
-    /// The sums of a [`Row`]'s outputs: of its `pixels`, or of up to `ROW`.
+    /// The sums of a [`Row`]'s outputs, of its `pixels` or of up to `ROW`: in the places of its block in the tile.
     ///
     /// # Safety
     /// Each of the row's `inputs` has the bytes of (`ROW` − 1) · `STRIDE` + 3 positions, `step` bytes apart: the first

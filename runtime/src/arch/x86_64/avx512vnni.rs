@@ -197,7 +197,8 @@ macro_rules! grouped {
                     _ => $taps4::<STRIDE>(inputs, step, quads, weights, [bias; $count]),
                 }
             };
-            tile.iter_mut().zip(sums).for_each(|(to, sums)| put(to, sums));
+            let places = tile.iter_mut().skip(row.block).step_by(row.blocks);
+            places.zip(sums).for_each(|(to, sums)| put(to, sums));
         }
     };
 }

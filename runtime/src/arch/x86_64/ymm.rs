@@ -226,6 +226,7 @@ macro_rules! tiles {
             }
 
             unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
+                debug_assert_eq!((row.block, row.blocks), (0, 1));
                 // SAFETY: the caller's.
                 unsafe { grouped::<STRIDE>(row, sums) }
             }
