@@ -249,7 +249,7 @@ impl Job<'_> {
     /// The CPU has the instruction set, and the product is [`Product::in_place`].
     unsafe fn in_place<I: Isa>(&self) {
         let blocks = self.channels / BLOCK;
-        let mut room = Room::new();
+        let (mut room, mut tiles) = (Room::new(), [[NO_SUMS; TILE]; 2]);
         for first in (0..blocks).step_by(I::DENSE[1]) {
             let count = I::DENSE[1].min(blocks - first);
             let cursor = self.product.from(self.args.first, self.per_row);
@@ -257,7 +257,7 @@ impl Job<'_> {
             unsafe {
                 let params = self.product.tile_params::<I>(first, count);
                 let weights = self.product.worth_preparing::<I>(first, count, self.positions, &mut room);
-                self.blocks::<I>(first, weights, &params, [0, self.positions], cursor);
+                self.blocks::<I>(first, weights, &params, [0, self.positions], cursor, &mut tiles);
             }
         }
     }
@@ -271,7 +271,7 @@ impl Job<'_> {
             // SAFETY: the caller's; the block is there.
             *params = unsafe { self.product.params::<I>(block) };
         }
-        let (mut rows, mut room) = (Rows::new(), Room::new());
+        let (mut rows, mut room, mut tiles) = (Rows::new(), Room::new(), [[NO_SUMS; TILE]; 2]);
         // SAFETY: the caller's; all blocks are there.
         let weights = unsafe { self.product.prepared::<I>(0, blocks, &mut room) };
         let quads = self.product.quads;
@@ -288,7 +288,7 @@ impl Job<'_> {
                 let weights =
                     Weights { first: weights.first.wrapping_add(first * block_len), blocks: count, ..weights };
                 // SAFETY: the caller's; a row has the quads of one output.
-                unsafe { self.blocks::<I>(first, weights, &params, [from, to], cursor) };
+                unsafe { self.blocks::<I>(first, weights, &params, [from, to], cursor, &mut tiles) };
             }
         }
     }
@@ -305,12 +305,12 @@ impl Job<'_> {
         params: &[Params; MOST_BLOCKS],
         [from, to]: [usize; 2],
         mut cursor: Cursor,
+        tiles: &mut [Tile; 2],
     ) {
         let &Job { args, channels, .. } = self;
         let blocks = weights.blocks;
         let most = I::DENSE[0];
-        let mut sums: Tile = [NO_SUMS; TILE];
-        let mut shortcut: Tile = [NO_SUMS; TILE];
+        let [sums, shortcut] = tiles;
         let mut room = Room::new();
         let mut projection = self.projection.as_ref().map(|projection| {
             // SAFETY: the caller's; a projection has the blocks of its convolution.
@@ -328,15 +328,15 @@ impl Job<'_> {
             let pixels = most.min(to - position);
             cursor.read(most, pixels, &mut reading);
             // SAFETY: the caller's.
-            unsafe { I::dense(&reading, weights, params, &mut sums) };
+            unsafe { I::dense(&reading, weights, params, sums) };
             let at = position * channels + first * BLOCK;
             let output = self.output.wrapping_add(at);
             let added = match (&args.residual, &mut projection) {
                 (_, Some((params, weights, cursor))) => {
                     cursor.read(most, pixels, &mut reading);
                     // SAFETY: the caller's; `Product::in_place` has seen that every position reads whole quads.
-                    unsafe { I::dense(&reading, *weights, params, &mut shortcut) };
-                    Added::Sums { sums: &shortcut, params }
+                    unsafe { I::dense(&reading, *weights, params, shortcut) };
+                    Added::Sums { sums: shortcut, params }
                 }
                 (&ResidualArgs::Separate { codes, zero_point, multiplier }, _) => Added::Codes {
                     at: codes.as_ptr().wrapping_add(args.first * channels + at),
@@ -359,7 +359,7 @@ impl Job<'_> {
             };
             // SAFETY: the caller vouches for the CPU. `pixels` positions from here on lie in the output, each has
             // `channels` bytes, and the blocks are among them; added codes have the same extent, which `conv` checked.
-            unsafe { I::finish(&sums, &finish, output) };
+            unsafe { I::finish(sums, &finish, output) };
         }
     }
 }

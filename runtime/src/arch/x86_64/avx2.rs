@@ -1,5 +1,5 @@
 //! AVX2, exactly. Bytes are widened to 16 bits, in pairs (0, 2) and (1, 3) of a quad, and multiplied by `vpmaddwd`; where
-//! the weights show that no sum can saturate, the shorter `vpmaddubsw` is enough ([`prepared`](super::prepared)).
+//! the weights show that no sum can saturate, the shorter `vpmaddubsw` is enough ([`super::prepared`]).
 
 use core::arch::x86_64::*;
 use core::hint::black_box;

@@ -117,7 +117,7 @@ unsafe fn finish_with<const ADDED: u8>(tile: &Tile, finish: &Finish<'_>, output:
 
 /// Defines the tiles of an instruction set: `$positions` of a dense tile (`$dense` of them) and `$places` of a grouped one
 /// (`$row`). In scope are `weights(pointer)`, which loads 32 bytes, `inputs(vector)`, and `dot(sums, inputs, weights)`; and of
-/// [`Isa`]'s functions `prepared::{len, prepare, dense}`, the last one for prepared weights of one block.
+/// [`Isa`](crate::arch::generic::Isa)'s functions `prepared::{len, prepare, dense}`, the last one for prepared weights of one block.
 macro_rules! tiles {
     (
         $isa:ident, $features:literal, dense: [$($position:tt)*] $dense:literal, row: [$($place:tt)*] $row:literal
