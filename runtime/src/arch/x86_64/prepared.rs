@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 
 use cardinal_format::weights::{QUAD, QUAD_BYTES};
 
-use super::avx2::{dot, inputs, weights};
+use super::avx2::{Pairs, dot, inputs, weights};
 use super::ymm::{bytes4, lanes, put};
 use crate::arch::generic::{MOST_BLOCKS, MOST_PIXELS, Params, Positions, Tile, Weights};
 
@@ -25,7 +25,11 @@ struct Head {
     single: usize,
 }
 
-/// Where the parts of a prepared block lie: the head, which quad each place has (its offset in bytes, a u16), the weights.
+/// Bytes of a quad whose weights are widened: for eight channels and the other eight, inputs 0 and 2, then 1 and 3.
+const WIDE_BYTES: usize = 2 * QUAD_BYTES;
+
+/// Where the parts of a prepared block lie: the head, which quad each place has (its offset in bytes, a u16), the weights of
+/// pairs and single quads, those of wide ones.
 const PLACES: usize = size_of::<Head>();
 
 const fn weights_at(quads: usize) -> usize {
@@ -37,7 +41,7 @@ const MOST_QUADS: usize = 1024;
 
 /// See [`Isa::prepared_len`](crate::arch::generic::Isa::prepared_len).
 pub(super) fn len(quads: usize) -> usize {
-    if quads <= MOST_QUADS { weights_at(quads) + quads * QUAD_BYTES } else { 0 }
+    if quads <= MOST_QUADS { weights_at(quads) + quads * WIDE_BYTES } else { 0 }
 }
 
 /// What the weights of each channel's halves of a quad add up to: positive and negative ones, of eight channels and of the
@@ -103,15 +107,21 @@ pub(super) unsafe fn prepare(block: *const u8, quads: usize, to: *mut u8) {
         classes[first..first + 2].copy_from_slice(&alone);
         alone.iter().for_each(|&class| counts[usize::from(class)] += 1);
     }
-    let mut next = [0, counts[0], counts[0] + counts[1]];
-    let (places, weights) = (to.wrapping_add(PLACES).cast::<u16>(), to.wrapping_add(weights_at(quads)));
+    let narrow = counts[0] + counts[1];
+    let mut next = [0, counts[0], narrow];
+    let (places, at) = (to.wrapping_add(PLACES).cast::<u16>(), to.wrapping_add(weights_at(quads)));
     for (quad, &class) in classes[..quads].iter().enumerate() {
-        let place = &mut next[usize::from(class)];
+        let (from, place) = (block.wrapping_add(quad * QUAD_BYTES), &mut next[usize::from(class)]);
         // SAFETY: the quad is there; there are as many places of its class as quads.
         unsafe {
             places.add(*place).write((quad * QUAD) as u16);
-            let from = block.wrapping_add(quad * QUAD_BYTES);
-            weights.add(*place * QUAD_BYTES).copy_from_nonoverlapping(from, QUAD_BYTES);
+            if class == WIDE {
+                let to = at.wrapping_add(narrow * QUAD_BYTES + (*place - narrow) * WIDE_BYTES).cast::<Pairs>();
+                to.write(weights(from));
+                to.wrapping_add(1).write(weights(from.wrapping_add(32)));
+            } else {
+                at.add(*place * QUAD_BYTES).copy_from_nonoverlapping(from, QUAD_BYTES);
+            }
         }
         *place += 1;
     }
@@ -172,13 +182,13 @@ macro_rules! dense {
                 // SAFETY: as above.
                 unsafe {
                     let k = usize::from(places.read());
-                    let [a, b] = [weights(quad), weights(quad.wrapping_add(32))];
+                    let w = |i: usize| quad.cast::<Pairs>().wrapping_add(i).read();
                     $(
                         let x = inputs(bytes4(at[$position].wrapping_add(k)));
-                        sums[$position] = [dot(sums[$position][0], x, a), dot(sums[$position][1], x, b)];
+                        sums[$position] = [dot(sums[$position][0], x, w(0)), dot(sums[$position][1], x, w(1))];
                     )*
                 }
-                (places, quad) = (places.wrapping_add(1), quad.wrapping_add(QUAD_BYTES));
+                (places, quad) = (places.wrapping_add(1), quad.wrapping_add(WIDE_BYTES));
             }
             for (to, sums) in tile.iter_mut().zip(sums) {
                 put(to, 0, sums[0]);
