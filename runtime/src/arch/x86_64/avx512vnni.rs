@@ -117,10 +117,57 @@ dense!(dense_4, [0 1 2 3 4 5], [0 1 2 3], 4);
 // What is left of 7 × 7 positions.
 dense!(rest_4, [0 1], [0 1 2 3], 4);
 
-/// Defines the sums of neighbouring outputs of one row: three taps a row, each vector of inputs by `$load`, each of weights
-/// from `$step` bytes on, of quads at `$quads`.
+/// Runs a block for every row of taps and every quad, with the row's three vectors of weights, and the place of a column's
+/// inputs.
+macro_rules! each_row {
+    ($rows:ident, $step:ident, $quads:ident, $weights:ident, |$a:ident, $b:ident, $c:ident, $at:ident| $body:block) => {
+        for (row, bytes) in $rows.into_iter().enumerate() {
+            for k in 0..$quads {
+                let tap = |column: usize| $weights.wrapping_add(((3 * row + column) * $quads + k) * QUAD_BYTES);
+                let $at = |column: usize| bytes.wrapping_add(column * $step + 4 * k);
+                // SAFETY: nine taps of `quads` quads; the positions of all outputs' taps.
+                unsafe {
+                    let [$a, $b, $c] = [quad(tap(0)), quad(tap(1)), quad(tap(2))];
+                    $body
+                }
+            }
+        }
+    };
+}
+
+/// Defines the sums of neighbouring outputs of one row: three taps a row, each vector of inputs by `$load`. Of few outputs, the
+/// middle taps have sums `apart`: an instruction waits for the sum before.
 macro_rules! taps {
     ($name:ident, $load:ident, [$($pixel:tt)*], $count:literal) => {
+        taps!(fn $name, $count, |rows, step, quads, weights, sums| {
+            let mut sums = sums;
+            each_row!(rows, step, quads, weights, |a, b, c, at| {
+                $(
+                    let sum = _mm512_dpbusd_epi32(sums[$pixel], $load(at(STRIDE * $pixel)), a);
+                    let sum = _mm512_dpbusd_epi32(sum, $load(at(STRIDE * $pixel + 1)), b);
+                    sums[$pixel] = _mm512_dpbusd_epi32(sum, $load(at(STRIDE * $pixel + 2)), c);
+                )*
+            });
+            sums
+        });
+    };
+    (apart $name:ident, $load:ident, [$($pixel:tt)*], $count:literal) => {
+        taps!(fn $name, $count, |rows, step, quads, weights, sums| {
+            let (mut sums, mut middle) = (sums, [_mm512_setzero_si512(); $count]);
+            each_row!(rows, step, quads, weights, |a, b, c, at| {
+                $(
+                    let sum = _mm512_dpbusd_epi32(sums[$pixel], $load(at(STRIDE * $pixel)), a);
+                    middle[$pixel] = _mm512_dpbusd_epi32(middle[$pixel], $load(at(STRIDE * $pixel + 1)), b);
+                    sums[$pixel] = _mm512_dpbusd_epi32(sum, $load(at(STRIDE * $pixel + 2)), c);
+                )*
+            });
+            [$(_mm512_add_epi32(sums[$pixel], middle[$pixel])),*]
+        });
+    };
+    (
+        fn $name:ident, $count:literal,
+        |$rows:ident, $step:ident, $quads:ident, $weights:ident, $sums:ident| $body:block
+    ) => {
         /// Adds nine taps of `quads` quads to the sums.
         ///
         /// # Safety
@@ -128,28 +175,13 @@ macro_rules! taps {
         #[inline]
         #[target_feature(enable = "avx512f,avx512vnni")]
         unsafe fn $name<const STRIDE: usize>(
-            rows: [*const u8; 3],
-            step: usize,
-            quads: usize,
-            weights: *const u8,
-            mut sums: [__m512i; $count],
+            $rows: [*const u8; 3],
+            $step: usize,
+            $quads: usize,
+            $weights: *const u8,
+            $sums: [__m512i; $count],
         ) -> [__m512i; $count] {
-            for (row, bytes) in rows.into_iter().enumerate() {
-                for k in 0..quads {
-                    let tap = |column: usize| weights.wrapping_add(((3 * row + column) * quads + k) * QUAD_BYTES);
-                    let at = |column: usize| bytes.wrapping_add(column * step + 4 * k);
-                    // SAFETY: nine taps of `quads` quads; the positions of all outputs' taps.
-                    unsafe {
-                        let [a, b, c] = [quad(tap(0)), quad(tap(1)), quad(tap(2))];
-                        $(
-                            let sum = _mm512_dpbusd_epi32(sums[$pixel], $load(at(STRIDE * $pixel)), a);
-                            let sum = _mm512_dpbusd_epi32(sum, $load(at(STRIDE * $pixel + 1)), b);
-                            sums[$pixel] = _mm512_dpbusd_epi32(sum, $load(at(STRIDE * $pixel + 2)), c);
-                        )*
-                    }
-                }
-            }
-            sums
+            $body
         }
     };
 }
@@ -157,9 +189,9 @@ macro_rules! taps {
 taps!(taps4_14, bytes4, [0 1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
 taps!(taps8_14, bytes8, [0 1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
 taps!(taps16_14, bytes16, [0 1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
-taps!(taps4_7, bytes4, [0 1 2 3 4 5 6], 7);
-taps!(taps8_7, bytes8, [0 1 2 3 4 5 6], 7);
-taps!(taps16_7, bytes16, [0 1 2 3 4 5 6], 7);
+taps!(apart taps4_7, bytes4, [0 1 2 3 4 5 6], 7);
+taps!(apart taps8_7, bytes8, [0 1 2 3 4 5 6], 7);
+taps!(apart taps16_7, bytes16, [0 1 2 3 4 5 6], 7);
 
 /// Lane 4 · i + j of what lies in lane 4 · j + i.
 const TRANSPOSED: Lanes<i32> = Lanes([0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15]);
