@@ -24,22 +24,42 @@ macro_rules! by_quad {
 }
 
 /// Instructions that do so for the four vectors of a quad of weights, `$offset` bytes from their start.
+#[rustfmt::skip]
 macro_rules! quad_of {
     ($offset:literal, [$a:literal, $b:literal, $c:literal, $d:literal], $x:tt, $sums0:tt, $sums1:tt, $sums2:tt, $sums3:tt) => {
         concat!(
-            "ldp {w:q}, {v:q}, [{weights}, #",
-            $offset,
-            "]\n",
+            "ldp {w:q}, {v:q}, [{weights}, #", $offset, "]\n",
             by_quad!("w", $a, $x, $sums0),
-            "ldr {w:q}, [{weights}, #",
-            $offset,
-            " + 32]\n",
+            "ldr {w:q}, [{weights}, #", $offset, " + 32]\n",
             by_quad!("v", $b, $x, $sums1),
-            "ldr {v:q}, [{weights}, #",
-            $offset,
-            " + 48]\n",
+            "ldr {v:q}, [{weights}, #", $offset, " + 48]\n",
             by_quad!("w", $c, $x, $sums2),
             by_quad!("v", $d, $x, $sums3),
+        )
+    };
+}
+
+/// Instructions that add the dot products of a vector of weights, quad by quad.
+macro_rules! by_group {
+    ($w:literal, [$($x:ident)*], [$($sums:ident)*]) => {
+        concat!($("sdot {", stringify!($sums), ":v}.4s, {", $w, ":v}.16b, {", stringify!($x), ":v}.16b\n"),*)
+    };
+}
+
+/// A block of instructions on all positions' bytes and sums.
+macro_rules! block {
+    (
+        [$($text:expr),*], $sums:ident, $weights:ident, $bytes:ident,
+        $([$i:literal $x:ident $a:ident $b:ident $c:ident $d:ident])*
+    ) => {
+        asm!(
+            $($text,)*
+            weights = in(reg) $weights, w = out(vreg) _, v = out(vreg) _,
+            $(
+                $x = in(vreg) $bytes[$i], $a = inout(vreg) $sums[$i][0], $b = inout(vreg) $sums[$i][1],
+                $c = inout(vreg) $sums[$i][2], $d = inout(vreg) $sums[$i][3],
+            )*
+            options(pure, readonly, nostack, preserves_flags),
         )
     };
 }
@@ -69,17 +89,14 @@ macro_rules! tiles {
                 let x: [int8x16_t; $count] = unsafe { [$(bytes(at[$i].wrapping_add(4 * k))),*] };
                 // SAFETY: reads the four quads of weights; instructions of the enabled features.
                 unsafe {
-                    asm!(
-                        quad_of!(0, [0, 0, 0, 0], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
-                        quad_of!(64, [1, 1, 1, 1], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
-                        quad_of!(128, [2, 2, 2, 2], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
-                        quad_of!(192, [3, 3, 3, 3], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
-                        weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
-                        $(
-                            $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
-                            $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
-                        )*
-                        options(pure, readonly, nostack, preserves_flags),
+                    block!(
+                        [
+                            quad_of!(0, [0, 0, 0, 0], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                            quad_of!(64, [1, 1, 1, 1], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                            quad_of!(128, [2, 2, 2, 2], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                            quad_of!(192, [3, 3, 3, 3], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*])
+                        ],
+                        sums, weights, x, $([$i $x $a $b $c $d])*
                     );
                 }
                 weights = weights.wrapping_add(4 * QUAD_BYTES);
@@ -90,14 +107,9 @@ macro_rules! tiles {
                 let x: [int8x16_t; $count] = unsafe { [$(quad(at[$i].wrapping_add(4 * k))),*] };
                 // SAFETY: reads the quad of weights; instructions of the enabled features.
                 unsafe {
-                    asm!(
-                        quad_of!(0, [0, 0, 0, 0], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
-                        weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
-                        $(
-                            $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
-                            $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
-                        )*
-                        options(pure, readonly, nostack, preserves_flags),
+                    block!(
+                        [quad_of!(0, [0, 0, 0, 0], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*])],
+                        sums, weights, x, $([$i $x $a $b $c $d])*
                     );
                 }
                 weights = weights.wrapping_add(QUAD_BYTES);
@@ -138,38 +150,26 @@ macro_rules! tiles {
                         // Eight channels are of the group whose bytes come first, eight of the other.
                         // SAFETY: reads the tap's two quads of weights; instructions of the enabled features.
                         unsafe {
-                            asm!(
-                                quad_of!(0, [0, 0, 2, 2], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
-                                quad_of!(64, [1, 1, 3, 3], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
-                                weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
-                                $(
-                                    $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
-                                    $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
-                                )*
-                                options(pure, readonly, nostack, preserves_flags),
+                            block!(
+                                [
+                                    quad_of!(0, [0, 0, 2, 2], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*]),
+                                    quad_of!(64, [1, 1, 3, 3], [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*])
+                                ],
+                                sums, weights, x, $([$i $x $a $b $c $d])*
                             );
                         }
                     } else {
                         weights = row.arranged.0[tap].as_flattened().as_ptr();
                         // SAFETY: reads the tap's 64 arranged bytes; instructions of the enabled features.
                         unsafe {
-                            asm!(
-                                "ldp {w:q}, {v:q}, [{weights}]",
-                                $(
-                                    concat!("sdot {", stringify!($a), ":v}.4s, {w:v}.16b, {", stringify!($x), ":v}.16b"),
-                                    concat!("sdot {", stringify!($b), ":v}.4s, {v:v}.16b, {", stringify!($x), ":v}.16b"),
-                                )*
-                                "ldp {w:q}, {v:q}, [{weights}, #32]",
-                                $(
-                                    concat!("sdot {", stringify!($c), ":v}.4s, {w:v}.16b, {", stringify!($x), ":v}.16b"),
-                                    concat!("sdot {", stringify!($d), ":v}.4s, {v:v}.16b, {", stringify!($x), ":v}.16b"),
-                                )*
-                                weights = in(reg) weights, w = out(vreg) _, v = out(vreg) _,
-                                $(
-                                    $x = in(vreg) x[$i], $a = inout(vreg) sums[$i][0], $b = inout(vreg) sums[$i][1],
-                                    $c = inout(vreg) sums[$i][2], $d = inout(vreg) sums[$i][3],
-                                )*
-                                options(pure, readonly, nostack, preserves_flags),
+                            block!(
+                                [
+                                    "ldp {w:q}, {v:q}, [{weights}]",
+                                    by_group!("w", [$($x)*], [$($a)*]), by_group!("v", [$($x)*], [$($b)*]),
+                                    "ldp {w:q}, {v:q}, [{weights}, #32]",
+                                    by_group!("w", [$($x)*], [$($c)*]), by_group!("v", [$($x)*], [$($d)*])
+                                ],
+                                sums, weights, x, $([$i $x $a $b $c $d])*
                             );
                         }
                     }

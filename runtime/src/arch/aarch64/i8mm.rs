@@ -80,26 +80,18 @@ macro_rules! by_pair {
     };
 }
 
-/// Instructions that do so for a block, eight bytes of each channel, `$offset` bytes from where its weights are.
+/// Instructions that do so for eight bytes of each of a block's channels.
 macro_rules! block_of {
-    ($offset:literal, $x:tt, $s0:tt, $s1:tt, $s2:tt, $s3:tt, $s4:tt, $s5:tt, $s6:tt, $s7:tt) => {
+    ($x:tt, $s0:tt, $s1:tt, $s2:tt, $s3:tt, $s4:tt, $s5:tt, $s6:tt, $s7:tt) => {
         concat!(
-            "ldp {w:q}, {v:q}, [{weights}, #",
-            $offset,
-            "]\n",
+            "ldp {w:q}, {v:q}, [{weights}]\n",
             by_pair!("w", $x, $s0),
-            "ldp {w:q}, {y:q}, [{weights}, #",
-            $offset,
-            " + 32]\n",
+            "ldp {w:q}, {y:q}, [{weights}, #32]\n",
             by_pair!("v", $x, $s1),
-            "ldp {v:q}, {z:q}, [{weights}, #",
-            $offset,
-            " + 64]\n",
+            "ldp {v:q}, {z:q}, [{weights}, #64]\n",
             by_pair!("w", $x, $s2),
             by_pair!("y", $x, $s3),
-            "ldp {w:q}, {y:q}, [{weights}, #",
-            $offset,
-            " + 96]\n",
+            "ldp {w:q}, {y:q}, [{weights}, #96]\n",
             by_pair!("v", $x, $s4),
             by_pair!("z", $x, $s5),
             by_pair!("w", $x, $s6),
@@ -133,7 +125,7 @@ macro_rules! dense {
                             concat!("ld1 {{{", stringify!($x), ":v}.d}}[1], [{", stringify!($q), "}], #8"),
                         )*
                         block_of!(
-                            0, [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*], [$($e)*], [$($f)*], [$($g)*], [$($h)*]
+                            [$($x)*], [$($a)*], [$($b)*], [$($c)*], [$($d)*], [$($e)*], [$($f)*], [$($g)*], [$($h)*]
                         ),
                         weights = in(reg) weights,
                         w = out(vreg) _, v = out(vreg) _, y = out(vreg) _, z = out(vreg) _,

@@ -33,35 +33,16 @@ fn whole(sums: [Halves; 4], bias: Block) -> Block {
 }
 
 /// Instructions that add the products of two quads, or of two taps, for one vector of weights each, to a position's sums.
+#[rustfmt::skip]
 macro_rules! products {
     ($w:literal, $v:literal, $x:ident, $y:ident, $low:ident, $high:ident) => {
         concat!(
-            "smull {p:v}.8h, {",
-            $w,
-            ":v}.8b, {",
-            stringify!($x),
-            ":v}.8b\n",
-            "smull2 {q:v}.8h, {",
-            $w,
-            ":v}.16b, {",
-            stringify!($x),
-            ":v}.16b\n",
-            "smlal {p:v}.8h, {",
-            $v,
-            ":v}.8b, {",
-            stringify!($y),
-            ":v}.8b\n",
-            "smlal2 {q:v}.8h, {",
-            $v,
-            ":v}.16b, {",
-            stringify!($y),
-            ":v}.16b\n",
-            "sadalp {",
-            stringify!($low),
-            ":v}.4s, {p:v}.8h\n",
-            "sadalp {",
-            stringify!($high),
-            ":v}.4s, {q:v}.8h\n",
+            "smull {p:v}.8h, {", $w, ":v}.8b, {", stringify!($x), ":v}.8b\n",
+            "smull2 {q:v}.8h, {", $w, ":v}.16b, {", stringify!($x), ":v}.16b\n",
+            "smlal {p:v}.8h, {", $v, ":v}.8b, {", stringify!($y), ":v}.8b\n",
+            "smlal2 {q:v}.8h, {", $v, ":v}.16b, {", stringify!($y), ":v}.16b\n",
+            "sadalp {", stringify!($low), ":v}.4s, {p:v}.8h\n",
+            "sadalp {", stringify!($high), ":v}.4s, {q:v}.8h\n",
         )
     };
 }
