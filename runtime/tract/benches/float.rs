@@ -1,22 +1,14 @@
 //! The convolutions of `cardinal-runtime`'s bench in tract's float32, to see that int8 is faster. A ReLU follows each, as in a
 //! ResNeXt, and a global average pool, so that no large output is copied.
 
+#[path = "../../benches/conv/shapes.rs"]
+mod shapes;
+
 use std::hint::black_box;
 
 use cardinal_tract::{Builder, Conv, FloatModel, InputShape, TractError};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-
-/// Name, input side, channels in, channels out, kernel, stride, groups.
-const SHAPES: [(&str, usize, usize, usize, usize, usize, usize); 8] = [
-    ("stem 7x7 s2", 224, 3, 64, 7, 2, 1),
-    ("1x1 56² 64-128", 56, 64, 128, 1, 1, 1),
-    ("1x1 14² 512-1024", 14, 512, 1024, 1, 1, 1),
-    ("1x1 s2 56² 256-512", 56, 256, 512, 1, 2, 1),
-    ("3x3 56² 128, 4 a group", 56, 128, 128, 3, 1, 32),
-    ("3x3 28² 256, 8 a group", 28, 256, 256, 3, 1, 32),
-    ("3x3 14² 512, 16 a group", 14, 512, 512, 3, 1, 32),
-    ("3x3 7² 1024, 32 a group", 7, 1024, 1024, 3, 1, 32),
-];
+use shapes::SHAPES;
 
 fn network(shape: InputShape, conv: &Conv<'_>) -> Result<FloatModel, TractError> {
     let mut builder = Builder::new(shape);
@@ -31,6 +23,8 @@ fn convolutions(c: &mut Criterion) {
     let mut group = c.benchmark_group("tract float32");
     group.sample_size(10);
     for (name, side, channels, out_channels, kernel, stride, groups) in SHAPES {
+        let [side, channels, out_channels, groups] = [side, channels, out_channels, groups].map(|n| n as usize);
+        let [kernel, stride] = [kernel, stride].map(usize::from);
         let in_channels_per_group = channels / groups;
         let number = |i: usize| (i * 31 % 251) as f32 / 251.0 - 0.5;
         let weights: Vec<f32> = (0..out_channels * in_channels_per_group * kernel * kernel).map(number).collect();

@@ -6,7 +6,7 @@ use core::hint::black_box;
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::vectors::{Block, bytes, finish, lanes, linear, put, quad};
+use super::vectors::{Block, bytes, finish, in_sixes, lanes, linear, put, quad, shared};
 use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, Params, Positions, Row, Sums, Tile, Weights};
 use crate::kernels::Storage;
 
@@ -233,42 +233,18 @@ fn spin(rounds: u32) -> u64 {
 
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
 unsafe impl Isa for DotProd {
-    const STORAGE: Storage = Storage::Signed;
+    shared!();
+
     const DENSE: [usize; 2] = [12, 1];
     const ROW: usize = 12;
 
     unsafe fn dense(positions: &Positions, weights: Weights, params: &[Params; MOST_BLOCKS], sums: &mut Tile) {
         debug_assert_eq!(weights.blocks, Self::DENSE[1]);
-        for first in (0..positions.count).step_by(6) {
-            let (at, sums) = (&positions.at[first..], &mut sums[first..]);
-            // SAFETY: the caller's; `DENSE` has one block.
-            unsafe {
-                match positions.count - first {
-                    ..=2 => dense_2(at, weights, params, sums),
-                    ..=4 => dense_4(at, weights, params, sums),
-                    _ => dense_6(at, weights, params, sums),
-                }
-            }
-        }
+        in_sixes!(positions, weights, params, sums);
     }
 
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
         // SAFETY: the caller's.
         unsafe { grouped::<STRIDE>(row, sums) }
-    }
-
-    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
-        // SAFETY: the caller's.
-        unsafe { linear(inputs, weights, sums) }
-    }
-
-    unsafe fn spin(rounds: u32) -> u64 {
-        // SAFETY: the caller's.
-        unsafe { spin(rounds) }
-    }
-
-    unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
-        // SAFETY: the caller's.
-        unsafe { finish(sums, tile, output) }
     }
 }

@@ -10,7 +10,7 @@ use core::hint::black_box;
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::dotprod::{DotProd, grouped};
-use super::vectors::{Block, block_at, finish, lanes, linear, put};
+use super::vectors::{Block, block_at, finish, in_sixes, lanes, linear, put, shared};
 use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, Params, Positions, Row, Sums, Tile, Weights};
 use crate::kernels::Storage;
 
@@ -180,7 +180,8 @@ fn spin(rounds: u32) -> u64 {
 
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
 unsafe impl Isa for I8mm {
-    const STORAGE: Storage = Storage::Signed;
+    shared!();
+
     const DENSE: [usize; 2] = [12, 1];
     const ROW: usize = 12;
 
@@ -201,36 +202,11 @@ unsafe impl Isa for I8mm {
             // SAFETY: the caller's.
             return unsafe { DotProd::dense(positions, weights, params, sums) };
         }
-        for first in (0..positions.count).step_by(6) {
-            let (at, sums) = (&positions.at[first..], &mut sums[first..]);
-            // SAFETY: the caller's; `DENSE` has one block.
-            unsafe {
-                match positions.count - first {
-                    ..=2 => dense_2(at, weights, params, sums),
-                    ..=4 => dense_4(at, weights, params, sums),
-                    _ => dense_6(at, weights, params, sums),
-                }
-            }
-        }
+        in_sixes!(positions, weights, params, sums);
     }
 
     unsafe fn grouped<const STRIDE: usize>(row: &Row<'_>, sums: &mut Tile) {
         // SAFETY: the caller's; see `dense`.
         unsafe { grouped::<STRIDE>(row, sums) }
-    }
-
-    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
-        // SAFETY: the caller's.
-        unsafe { linear(inputs, weights, sums) }
-    }
-
-    unsafe fn spin(rounds: u32) -> u64 {
-        // SAFETY: the caller's.
-        unsafe { spin(rounds) }
-    }
-
-    unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
-        // SAFETY: the caller's.
-        unsafe { finish(sums, tile, output) }
     }
 }

@@ -35,24 +35,3 @@ pub(crate) fn available() -> &'static [Kernels] {
 backend!(baseline, "neon", "neon", neon::Neon);
 backend!(dots, "dotprod", "neon,dotprod", dotprod::DotProd);
 backend!(products, "i8mm", "neon,dotprod,i8mm", i8mm::I8mm);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arch::generic::tests::takes_every_convolution;
-
-    #[test]
-    fn tiles_take_every_convolution() {
-        for kernels in available() {
-            // SAFETY: `available` has seen that the CPU has the instruction set.
-            unsafe {
-                match kernels.name {
-                    "i8mm" => takes_every_convolution::<i8mm::I8mm>(),
-                    "dotprod" => takes_every_convolution::<dotprod::DotProd>(),
-                    "neon" => takes_every_convolution::<neon::Neon>(),
-                    _ => {}
-                }
-            }
-        }
-    }
-}

@@ -7,7 +7,7 @@ use core::hint::black_box;
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::vectors::{Block, block_at, bytes, finish, lanes, linear, put, quad};
+use super::vectors::{Block, block_at, bytes, finish, lanes, linear, put, quad, shared};
 use crate::arch::generic::{Finish, Isa, MOST_BLOCKS, Params, Positions, Row, Sums, Tile, Weights};
 use crate::kernels::Storage;
 
@@ -231,7 +231,8 @@ fn spin(rounds: u32) -> u64 {
 
 // SAFETY: every function reads and writes what `Isa` says, for tiles of the sizes above.
 unsafe impl Isa for Neon {
-    const STORAGE: Storage = Storage::Signed;
+    shared!();
+
     const DENSE: [usize; 2] = [8, 1];
     const ROW: usize = 8;
 
@@ -261,20 +262,5 @@ unsafe impl Isa for Neon {
                 }
             }
         }
-    }
-
-    unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
-        // SAFETY: the caller's.
-        unsafe { linear(inputs, weights, sums) }
-    }
-
-    unsafe fn spin(rounds: u32) -> u64 {
-        // SAFETY: the caller's.
-        unsafe { spin(rounds) }
-    }
-
-    unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
-        // SAFETY: the caller's.
-        unsafe { finish(sums, tile, output) }
     }
 }

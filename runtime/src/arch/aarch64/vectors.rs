@@ -178,3 +178,45 @@ pub(super) unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]]
     }
     sums.iter_mut().zip(places).for_each(|(sum, places)| *sum = sum.wrapping_add(vaddvq_s32(places)));
 }
+
+/// What the three instruction sets' [`Isa`](crate::arch::generic::Isa) have in common; `spin` is their module's.
+macro_rules! shared {
+    () => {
+        const STORAGE: Storage = Storage::Signed;
+
+        unsafe fn linear(inputs: &[[i16; QUAD]], weights: &[[u8; QUAD_BYTES]], sums: &mut [i32; BLOCK]) {
+            // SAFETY: the caller's.
+            unsafe { linear(inputs, weights, sums) }
+        }
+
+        unsafe fn spin(rounds: u32) -> u64 {
+            // SAFETY: the caller's.
+            unsafe { spin(rounds) }
+        }
+
+        unsafe fn finish(sums: &Tile, tile: &Finish<'_>, output: *mut u8) {
+            // SAFETY: the caller's.
+            unsafe { finish(sums, tile, output) }
+        }
+    };
+}
+pub(super) use shared;
+
+/// [`Isa::dense`](crate::arch::generic::Isa::dense) of one block, six positions at a time, by the tiles `dense_6`, `dense_4`
+/// and `dense_2` in scope.
+macro_rules! in_sixes {
+    ($positions:ident, $weights:ident, $params:ident, $sums:ident) => {
+        for first in (0..$positions.count).step_by(6) {
+            let (at, sums) = (&$positions.at[first..], &mut $sums[first..]);
+            // SAFETY: the caller's; `DENSE` has one block.
+            unsafe {
+                match $positions.count - first {
+                    ..=2 => dense_2(at, $weights, $params, sums),
+                    ..=4 => dense_4(at, $weights, $params, sums),
+                    _ => dense_6(at, $weights, $params, sums),
+                }
+            }
+        }
+    };
+}
+pub(super) use in_sixes;

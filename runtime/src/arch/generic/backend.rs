@@ -63,6 +63,15 @@ macro_rules! backend {
                 // SAFETY: as in the kernels above: the CPU has what `$isa` needs.
                 unsafe { generic::conv::<$isa>(args, output, portable_conv) }
             }
+
+            #[cfg(test)]
+            #[test]
+            fn tiles_take_every_convolution() {
+                if available().iter().any(|kernels| kernels.name == $name) {
+                    // SAFETY: `available` has seen that the CPU has the instruction set.
+                    unsafe { generic::tests::takes_every_convolution::<$isa>() }
+                }
+            }
         }
     };
     (kernel $name:ident, $portable:expr, $args:ty, $output:ty, $features:literal) => {

@@ -46,24 +46,3 @@ pub(crate) fn available() -> &'static [Kernels] {
 backend!(exact256, "avx2", "avx2", avx2::Avx2);
 backend!(vnni256, "avxvnni", "avx2,avxvnni", avxvnni::AvxVnni);
 backend!(vnni512, "avx512vnni", "avx2,avx512f,avx512bw,avx512vl,avx512vnni", avx512vnni::Avx512Vnni);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arch::generic::tests::takes_every_convolution;
-
-    #[test]
-    fn tiles_take_every_convolution() {
-        for kernels in available() {
-            // SAFETY: `available` has seen that the CPU has the instruction set.
-            unsafe {
-                match kernels.name {
-                    "avx512vnni" => takes_every_convolution::<avx512vnni::Avx512Vnni>(),
-                    "avxvnni" => takes_every_convolution::<avxvnni::AvxVnni>(),
-                    "avx2" => takes_every_convolution::<avx2::Avx2>(),
-                    _ => {}
-                }
-            }
-        }
-    }
-}
