@@ -29,6 +29,7 @@ extern crate std;
 
 mod arch;
 mod arena;
+mod include;
 pub mod kernels;
 mod model;
 mod score;

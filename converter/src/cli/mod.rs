@@ -4,12 +4,14 @@ mod bench;
 mod convert;
 mod demo;
 mod eval;
+mod golden;
 mod inspect;
 mod merge;
 mod models;
 mod parity;
 mod predict;
 mod settings;
+mod sources;
 
 use std::io::Write;
 use std::path::Path;
@@ -48,6 +50,7 @@ enum Command {
     Eval(eval::Args),
     Merge(merge::Args),
     Parity(parity::Args),
+    Golden(golden::Args),
     Bench(bench::Args),
     Demo(demo::Args),
 }
@@ -68,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Parity(args) => parity::run(&args),
+        Command::Golden(args) => golden::run(&args),
         Command::Bench(args) => bench::run(&args, cli.threads.unwrap_or(1)),
         Command::Demo(args) => demo::run(&args),
     });

@@ -1,20 +1,19 @@
 //! `cardinal predict`.
 
 use std::fmt::Write;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cardinal_converter::engine::{Arithmetic, ModelFile, Network};
 use cardinal_converter::features::{Features, npy};
 use cardinal_converter::host::ranking;
-use cardinal_converter::images::{self, Dataset, prepare};
 use cardinal_converter::{Error, output};
 use cardinal_runtime::probability;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::settings::{EngineArg, SettingsArgs};
+use super::sources::{Source, sources};
 use super::{complain, print, print_json};
 
 /// Classify images
@@ -137,55 +136,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         )?;
     }
     Ok(code)
-}
-
-/// Where images come from, as they were given.
-enum Source {
-    Images(Dataset),
-    StandardInput(Vec<u8>),
-}
-
-/// Opens folders and reads standard input; files are opened when their turn comes.
-fn sources(given: &[PathBuf], input: [u32; 2]) -> Result<Vec<Source>, Error> {
-    let open = |path: &PathBuf| {
-        if path.as_os_str() == "-" {
-            let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io("standard input"))?;
-            Ok(Source::StandardInput(bytes))
-        } else if path.is_dir() {
-            Ok(Source::Images(Dataset::open(path, input)?))
-        } else {
-            Ok(Source::Images(Dataset::files(vec![path.clone()])))
-        }
-    };
-    given.iter().map(open).collect()
-}
-
-impl Source {
-    fn len(&self) -> usize {
-        match self {
-            Source::Images(images) => images.len(),
-            Source::StandardInput(_) => 1,
-        }
-    }
-
-    fn name(&self, index: usize) -> String {
-        match self {
-            Source::Images(images) => images.name(index),
-            Source::StandardInput(_) => "-".into(),
-        }
-    }
-
-    fn prepare(&self, index: usize, network: &Network<'_>) -> Result<Vec<u8>, Error> {
-        let (spec, input) = (&network.preprocess, network.input());
-        match self {
-            Source::Images(images) => Ok(images.prepare(index, spec, input)?),
-            Source::StandardInput(bytes) => {
-                let named = |cause| images::ImageError::Prepare { name: self.name(index), cause: Box::new(cause) };
-                Ok(prepare(&images::decode(bytes, "standard input")?, spec, input).map_err(named)?)
-            }
-        }
-    }
 }
 
 fn class(network: &Network<'_>, logits: &[f32], class: usize) -> Class {

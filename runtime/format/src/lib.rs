@@ -22,6 +22,7 @@ mod bytes;
 mod check;
 mod error;
 mod file;
+pub mod golden;
 pub mod layout;
 mod op;
 mod preprocess;

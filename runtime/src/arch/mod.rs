@@ -13,6 +13,8 @@ mod aarch64;
 pub(crate) mod generic;
 #[cfg(feature = "mmap")]
 pub(crate) mod mapped;
+#[cfg(thumb_dsp)]
+mod thumb;
 #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
 mod x86_64;
 
@@ -25,5 +27,7 @@ pub(crate) fn available() -> &'static [Kernels] {
     return aarch64::available();
     #[cfg(all(target_arch = "x86_64", any(feature = "std", target_feature = "avx2")))]
     return x86_64::available();
+    #[cfg(thumb_dsp)]
+    return thumb::available();
     &[all::KERNELS]
 }

@@ -1,0 +1,301 @@
+//! Every convolution, tile by tile.
+//!
+//! Positions outside, output channels inside: a window is read once and serves all channels of its group. Where a window is
+//! too large for the room, channels are outside in blocks, and it is read part by part.
+
+use core::ops::Range;
+
+use cardinal_format::quant::Requantize;
+use cardinal_format::weights::{BLOCK, CHANNEL_BLOCK_BYTES, QUAD, QUAD_BYTES};
+
+use super::Core;
+use super::window::{Part, Place, Source};
+use crate::arch::all;
+use crate::kernels::{ConvArgs, ResidualArgs};
+
+/// Positions of a tile at most.
+pub(super) const MOST_POSITIONS: usize = 4;
+
+/// Sums of a tile by up to sixteen channels, in a core's own order.
+#[repr(C, align(16))]
+pub(super) struct Sums(pub [i32; BLOCK * MOST_POSITIONS]);
+
+impl Sums {
+    pub fn new() -> Self {
+        Sums([0; BLOCK * MOST_POSITIONS])
+    }
+}
+
+/// Parameters of neighbouring channels of a block, in the file.
+#[derive(Clone, Copy)]
+pub(super) struct Params {
+    pub bias: *const i32,
+    pub multiplier: *const f32,
+}
+
+/// Weights of neighbouring channels of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Weights {
+    /// Of the first quad and channel; the next channel's lie 4 bytes behind it, the next quad's 64.
+    pub first: *const u8,
+    pub quads: usize,
+    pub channels: usize,
+}
+
+/// What is added to sums before they are rounded.
+pub(super) enum Added<'a> {
+    Nothing,
+    /// Codes that lie as the output does, from here on. They may be the output itself.
+    Codes { at: *const i8, zero_point: i32, multiplier: f32 },
+    /// Sums of the same tile and channels, with their multipliers.
+    Sums(&'a Sums, *const f32),
+}
+
+/// How sums become codes.
+pub(super) struct Finish<'a> {
+    pub multiplier: *const f32,
+    pub channels: usize,
+    pub positions: usize,
+    /// Bytes from one position to the next in the output, and in added codes.
+    pub stride: usize,
+    pub requantize: Requantize,
+    pub added: Added<'a>,
+}
+
+/// One of the two products that a sum is made of.
+struct Product<'a> {
+    source: Source<'a>,
+    weights: &'a [u8],
+    params: &'a [u8],
+    block_bytes: usize,
+}
+
+impl<'a> Product<'a> {
+    fn new(source: Source<'a>, weights: &'a [u8], params: &'a [u8], block_bytes: usize) -> Self {
+        Product { source, weights, params, block_bytes }
+    }
+
+    /// Whether all weights and parameters of so many channels are there, at multiples of 4.
+    fn is_whole(&self, channels: usize) -> bool {
+        let blocks = channels.div_ceil(BLOCK);
+        self.weights.len() >= blocks * self.block_bytes
+            && self.params.len() >= blocks * CHANNEL_BLOCK_BYTES
+            && self.weights.as_ptr().addr().is_multiple_of(QUAD)
+            && self.params.as_ptr().addr().is_multiple_of(QUAD)
+    }
+
+    /// Parameters from a channel on: sixteen biases, sixteen multipliers a block.
+    fn params(&self, channel: usize) -> Params {
+        let block = self.params.as_ptr().wrapping_add(channel / BLOCK * CHANNEL_BLOCK_BYTES);
+        let at = |number: usize| block.wrapping_add(number * size_of::<u32>());
+        Params { bias: at(channel % BLOCK).cast(), multiplier: at(BLOCK + channel % BLOCK).cast() }
+    }
+
+    /// Weights of channels of one block, from a quad on.
+    fn weights(&self, channels: &Range<usize>, quads: &Range<usize>) -> Weights {
+        let (block, channel) = (channels.start / BLOCK, channels.start % BLOCK);
+        let at = block * self.block_bytes + quads.start * QUAD_BYTES + channel * QUAD;
+        let first = self.weights.as_ptr().wrapping_add(at);
+        Weights { first, quads: quads.len(), channels: channels.len() }
+    }
+
+    /// What a tile reads of it without a copy.
+    fn in_place<C: Core>(&self, places: &[Place; MOST_POSITIONS]) -> Option<C::Reading> {
+        C::in_place(|position| self.source.in_place(*places.get(position)?))
+    }
+}
+
+/// Equations (3), (5), (6) and (6b) of the quantization page.
+pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
+    let layout = &args.layout;
+    let product = Product::new(Source::new(args), args.weights, args.channels, layout.block_bytes());
+    let projection = match &args.residual {
+        ResidualArgs::Projection(args) => {
+            let source = Source::of_projection(args);
+            Some(Product::new(source, args.weights, args.channels, args.layout.block_bytes()))
+        }
+        _ => None,
+    };
+    let channels = layout.channels_out();
+    let groups = (args.input_shape.channels as usize).checked_div(layout.in_per_group()).unwrap_or(0);
+    let per_group = channels.checked_div(groups).unwrap_or(0);
+    let positions = output.len().checked_div(channels).unwrap_or(0);
+    let codes = match &args.residual {
+        ResidualArgs::Separate { codes, .. } => codes.len() >= (args.first + positions) * channels,
+        _ => true,
+    };
+    // A file may lie anywhere in memory; whole words are loaded from one that does not lie badly.
+    let whole = product.is_whole(channels) && projection.as_ref().is_none_or(|projection| projection.is_whole(channels));
+    if !(per_group > 0 && codes && whole) {
+        return all::conv::<{ all::SIGNED }>(args, output);
+    }
+    let width = (args.output_shape.width as usize).max(1);
+    let job = Job { args, product, projection, output: output.as_mut_ptr(), channels, per_group, groups };
+    let (mut room, mut sums) = (C::room(), [Sums::new(), Sums::new()]);
+    let mut next = [args.first / width, args.first % width];
+    for first in (0..positions).step_by(C::POSITIONS) {
+        let count = C::POSITIONS.min(positions - first);
+        let mut places = [next; MOST_POSITIONS];
+        for place in places.iter_mut().take(count) {
+            *place = next;
+            next = if next[1] + 1 < width { [next[0], next[1] + 1] } else { [next[0] + 1, 0] };
+        }
+        // Beyond the end the last position is read again, and not written.
+        let last = places[count - 1];
+        places.iter_mut().skip(count).for_each(|place| *place = last);
+        // SAFETY: the tile's positions are in the output, and the weights and added codes are there.
+        unsafe { job.tile::<C>(first, count, &places, &mut room, &mut sums) };
+    }
+}
+
+/// A convolution whose slices have been looked at.
+struct Job<'a> {
+    args: &'a ConvArgs<'a>,
+    product: Product<'a>,
+    projection: Option<Product<'a>>,
+    output: *mut u8,
+    channels: usize,
+    /// Output channels of a group.
+    per_group: usize,
+    groups: usize,
+}
+
+impl Job<'_> {
+    /// Computes all channels of `count` positions from `first` on.
+    ///
+    /// # Safety
+    /// They lie in the output; weights and added codes are as long as the shapes say.
+    unsafe fn tile<C: Core>(
+        &self,
+        first: usize,
+        count: usize,
+        places: &[Place; MOST_POSITIONS],
+        room: &mut C::Room,
+        sums: &mut [Sums; 2],
+    ) {
+        let quads = self.product.source.quads;
+        let in_place = self.product.in_place::<C>(places);
+        let projected = self.projection.as_ref().map(|projection| (projection, projection.in_place::<C>(places)));
+        let own = if in_place.is_some() { 0 } else { quads };
+        let shortcut = match &projected {
+            Some((projection, None)) => projection.source.quads,
+            _ => 0,
+        };
+        // Groups whose windows fit at once.
+        let together = match own {
+            0 => self.groups,
+            own => (C::QUADS.saturating_sub(shortcut) / own).min(self.groups),
+        };
+        if together == 0 || shortcut > C::QUADS {
+            for channels in spans(0..self.channels, self.per_group) {
+                // SAFETY: the caller's.
+                unsafe { self.in_parts::<C>(&channels, &places[..C::POSITIONS], room, sums) };
+                // SAFETY: the caller's.
+                unsafe { self.finish::<C>(&channels, first, count, sums) };
+            }
+            return;
+        }
+        if let Some((projection, None)) = &projected {
+            let part = Part { groups: 0..1, quads: 0..shortcut };
+            // SAFETY: there is room for both products' windows.
+            unsafe { projection.source.read::<C>(&places[..C::POSITIONS], &part, C::QUADS - shortcut, room) };
+        }
+        for from in (0..self.groups).step_by(together) {
+            let groups = from..(from + together).min(self.groups);
+            if in_place.is_none() {
+                let part = Part { groups: groups.clone(), quads: 0..quads };
+                // SAFETY: `together` groups fit.
+                unsafe { self.product.source.read::<C>(&places[..C::POSITIONS], &part, 0, room) };
+            }
+            for channels in spans(groups.start * self.per_group..groups.end * self.per_group, self.per_group) {
+                let group = channels.start / self.per_group - groups.start;
+                let reading = in_place.unwrap_or_else(|| C::reading(room, group * quads));
+                let [own, added] = &mut *sums;
+                let params = self.product.params(channels.start);
+                // SAFETY: the caller's; all quads of these channels have been read.
+                unsafe { C::dot(reading, self.product.weights(&channels, &(0..quads)), Some(params), own) };
+                if let Some((projection, in_place)) = &projected {
+                    let reading = in_place.unwrap_or_else(|| C::reading(room, C::QUADS - shortcut));
+                    let params = projection.params(channels.start);
+                    let weights = projection.weights(&channels, &(0..projection.source.quads));
+                    // SAFETY: as above.
+                    unsafe { C::dot(reading, weights, Some(params), added) };
+                }
+                // SAFETY: the caller's.
+                unsafe { self.finish::<C>(&channels, first, count, sums) };
+            }
+        }
+    }
+
+    /// The sums of some channels of one group and block, whose windows are read part by part.
+    ///
+    /// # Safety
+    /// As in `tile`.
+    unsafe fn in_parts<C: Core>(
+        &self,
+        channels: &Range<usize>,
+        places: &[Place],
+        room: &mut C::Room,
+        sums: &mut [Sums; 2],
+    ) {
+        let group = channels.start / self.per_group;
+        let products = [Some((&self.product, group)), self.projection.as_ref().map(|projection| (projection, 0))];
+        for ((product, group), sums) in products.into_iter().zip(sums).filter_map(|(product, sums)| Some((product?, sums))) {
+            let params = product.params(channels.start);
+            for from in (0..product.source.quads).step_by(C::QUADS) {
+                let part = Part { groups: group..group + 1, quads: from..(from + C::QUADS).min(product.source.quads) };
+                let weights = product.weights(channels, &part.quads);
+                // SAFETY: a part is as large as the room; the weights are there, as the caller says.
+                unsafe {
+                    product.source.read::<C>(places, &part, 0, room);
+                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), sums);
+                }
+            }
+        }
+    }
+
+    /// Writes the codes of some channels of one block.
+    ///
+    /// # Safety
+    /// As in `tile`.
+    unsafe fn finish<C: Core>(&self, channels: &Range<usize>, first: usize, positions: usize, sums: &[Sums; 2]) {
+        let args = self.args;
+        let at = first * self.channels + channels.start;
+        let output = self.output.wrapping_add(at);
+        let [own, added] = sums;
+        let added = match (&args.residual, &self.projection) {
+            (_, Some(projection)) => Added::Sums(added, projection.params(channels.start).multiplier),
+            (&ResidualArgs::Separate { codes, zero_point, multiplier }, _) => Added::Codes {
+                at: codes.as_ptr().wrapping_add(args.first * self.channels + at).cast(),
+                zero_point: i32::from(zero_point),
+                multiplier,
+            },
+            (&ResidualArgs::InPlace { zero_point, multiplier }, _) => {
+                Added::Codes { at: output.cast_const().cast(), zero_point: i32::from(zero_point), multiplier }
+            }
+            _ => Added::Nothing,
+        };
+        let finish = Finish {
+            multiplier: self.product.params(channels.start).multiplier,
+            channels: channels.len(),
+            positions,
+            stride: self.channels,
+            requantize: args.requantize,
+            added,
+        };
+        // SAFETY: the caller's.
+        unsafe { C::finish(own, &finish, output) };
+    }
+}
+
+/// Cuts channels where a block or a group ends.
+fn spans(channels: Range<usize>, per_group: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut from = channels.start;
+    core::iter::from_fn(move || {
+        let start = from;
+        let block = (start / BLOCK + 1) * BLOCK;
+        let group = (start / per_group + 1) * per_group;
+        from = block.min(group).min(channels.end);
+        (start < channels.end).then_some(start..from)
+    })
+}

@@ -1,0 +1,77 @@
+//! Cortex-M: the DSP extension (M4, M7, M33) and MVE (M55), without heap and with little stack.
+//!
+//! - `conv`: one loop for every convolution. It walks tiles of a few output positions; of each, it has the windows read once
+//!   and then goes through the output channels. The weights are read in place, in flash.
+//! - `window`: reads windows: pads them, and puts what each group of channels reads side by side.
+//! - `dsp`, `mve`: the dot products over those windows, requantization, pools and the classifier.
+//!
+//! All numbers that instructions depend on are the compiler's target's: there is no operating system to ask.
+
+#![allow(unsafe_code, reason = "instructions that the compiler has no functions for")]
+#![allow(clippy::indexing_slicing, reason = "arrays of constant size, by indices below it")]
+
+mod conv;
+mod dsp;
+#[cfg(thumb_mve)]
+mod mve;
+mod window;
+
+use conv::{Finish, Params, Sums, Weights};
+use window::Strip;
+
+use crate::arch::all;
+use crate::kernels::Kernels;
+
+/// The backends that the compiler's target can run, best first.
+pub(crate) fn available() -> &'static [Kernels] {
+    #[cfg(thumb_mve)]
+    return &[mve::KERNELS, dsp::KERNELS, all::KERNELS];
+    #[cfg(not(thumb_mve))]
+    &[dsp::KERNELS, all::KERNELS]
+}
+
+/// What the loops of `conv` need of a core.
+///
+/// # Safety
+/// Implementations read and write exactly what the functions say. `POSITIONS` is at most `conv::MOST_POSITIONS`.
+unsafe trait Core {
+    /// Output positions of a tile.
+    const POSITIONS: usize;
+    /// Quads of each position's windows that there is room for.
+    const QUADS: usize;
+    /// Holds the windows of a tile's positions.
+    type Room;
+    /// Where a tile's windows are.
+    type Reading: Copy;
+
+    /// An empty room.
+    fn room() -> Self::Room;
+
+    /// Writes bytes into a room, with the bits of `flip` inverted; bytes that are missing to a whole quad are any.
+    ///
+    /// # Safety
+    /// `to.position` is below `POSITIONS`, and all quads that `bytes` fill are among the room's: see [`Strip`].
+    unsafe fn put(room: &mut Self::Room, to: Strip, bytes: &[u8], flip: u32);
+
+    /// The windows in a room from a quad on.
+    fn reading(room: &Self::Room, place: usize) -> Self::Reading;
+
+    /// The windows where `window` has them, for a core that reads bytes as they are stored.
+    fn in_place<'a>(_window: impl Fn(usize) -> Option<&'a [u8]>) -> Option<Self::Reading> {
+        None
+    }
+
+    /// Multiplies windows by weights: sets a tile's sums, starting with the biases if they are given (the multipliers do not matter), or else goes on from
+    /// what is in `sums`.
+    ///
+    /// # Safety
+    /// `weights.quads` quads can be read of each window, and of the weights.
+    unsafe fn dot(reading: Self::Reading, weights: Weights, start: Option<Params>, sums: &mut Sums);
+
+    /// Requantizes a tile: equations (5), (6) and (6b).
+    ///
+    /// # Safety
+    /// For each of the `finish.positions`, `finish.stride` bytes apart, `finish.channels` bytes can be written to `output`,
+    /// and read from `Added::Codes`.
+    unsafe fn finish(sums: &Sums, finish: &Finish<'_>, output: *mut u8);
+}
