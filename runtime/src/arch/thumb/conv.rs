@@ -58,8 +58,28 @@ pub(super) struct Finish<'a> {
     pub positions: usize,
     /// Bytes from one position to the next in the output, and in added codes.
     pub stride: usize,
-    pub requantize: Requantize,
+    pub bounds: Bounds,
     pub added: Added<'a>,
+}
+
+/// Of an output's codes. Clamping after rounding gives the same code as before it.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub zero_point: i32,
+    pub low: i32,
+    pub high: i32,
+}
+
+impl Bounds {
+    fn new(requantize: Requantize) -> Self {
+        let [zero_point, low, high] = [requantize.zero_point(), requantize.q_min(), requantize.q_max()].map(i32::from);
+        Bounds { zero_point, low, high }
+    }
+
+    /// Whether they are int8's, so that saturating to int8 is all clamping that it takes.
+    pub fn are_widest(self) -> bool {
+        [self.low, self.high] == [i8::MIN, i8::MAX].map(i32::from)
+    }
 }
 
 /// One of the two products that a sum is made of.
@@ -130,7 +150,7 @@ pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
         return all::conv::<{ all::SIGNED }>(args, output);
     }
     let width = (args.output_shape.width as usize).max(1);
-    let job = Job { args, product, projection, output: output.as_mut_ptr(), channels, per_group, groups };
+    let job = Job { args, product, projection, output: output.as_mut_ptr(), channels, per_group, groups, bounds: Bounds::new(args.requantize) };
     let (mut room, mut sums) = (C::room(), [Sums::new(), Sums::new()]);
     let mut next = [args.first / width, args.first % width];
     for first in (0..positions).step_by(C::POSITIONS) {
@@ -158,6 +178,7 @@ struct Job<'a> {
     /// Output channels of a group.
     per_group: usize,
     groups: usize,
+    bounds: Bounds,
 }
 
 impl Job<'_> {
@@ -187,11 +208,14 @@ impl Job<'_> {
             own => (C::QUADS.saturating_sub(shortcut) / own).min(self.groups),
         };
         if together == 0 || shortcut > C::QUADS {
-            for channels in spans(0..self.channels, self.per_group) {
-                // SAFETY: the caller's.
-                unsafe { self.in_parts::<C>(&channels, &places[..C::POSITIONS], room, sums) };
-                // SAFETY: the caller's.
-                unsafe { self.finish::<C>(&channels, first, count, sums) };
+            for group in 0..self.groups {
+                for channels in self.spans(group) {
+                    // SAFETY: the caller's.
+                    unsafe {
+                        self.in_parts::<C>(group, &channels, &places[..C::POSITIONS], room, sums);
+                        self.finish::<C>(&channels, first, count, sums);
+                    }
+                }
             }
             return;
         }
@@ -207,24 +231,36 @@ impl Job<'_> {
                 // SAFETY: `together` groups fit.
                 unsafe { self.product.source.read::<C>(&places[..C::POSITIONS], &part, 0, room) };
             }
-            for channels in spans(groups.start * self.per_group..groups.end * self.per_group, self.per_group) {
-                let group = channels.start / self.per_group - groups.start;
-                let reading = in_place.unwrap_or_else(|| C::reading(room, group * quads));
-                let [own, added] = &mut *sums;
-                let params = self.product.params(channels.start);
-                // SAFETY: the caller's; all quads of these channels have been read.
-                unsafe { C::dot(reading, self.product.weights(&channels, &(0..quads)), Some(params), own) };
-                if let Some((projection, in_place)) = &projected {
-                    let reading = in_place.unwrap_or_else(|| C::reading(room, C::QUADS - shortcut));
-                    let params = projection.params(channels.start);
-                    let weights = projection.weights(&channels, &(0..projection.source.quads));
-                    // SAFETY: as above.
-                    unsafe { C::dot(reading, weights, Some(params), added) };
+            for (i, group) in groups.enumerate() {
+                let reading = in_place.unwrap_or_else(|| C::reading(room, i * quads));
+                for channels in self.spans(group) {
+                    let [own, added] = &mut *sums;
+                    let params = self.product.params(channels.start);
+                    // SAFETY: the caller's; all quads of these channels have been read.
+                    unsafe { C::dot(reading, self.product.weights(&channels, &(0..quads)), Some(params), own) };
+                    if let Some((projection, in_place)) = &projected {
+                        let reading = in_place.unwrap_or_else(|| C::reading(room, C::QUADS - shortcut));
+                        let params = projection.params(channels.start);
+                        let weights = projection.weights(&channels, &(0..projection.source.quads));
+                        // SAFETY: as above.
+                        unsafe { C::dot(reading, weights, Some(params), added) };
+                    }
+                    // SAFETY: the caller's.
+                    unsafe { self.finish::<C>(&channels, first, count, sums) };
                 }
-                // SAFETY: the caller's.
-                unsafe { self.finish::<C>(&channels, first, count, sums) };
             }
         }
+    }
+
+    /// A group's channels, cut where a block ends.
+    fn spans(&self, group: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let mut from = group * self.per_group;
+        let end = from + self.per_group;
+        core::iter::from_fn(move || {
+            let start = from;
+            from = (start / BLOCK + 1).saturating_mul(BLOCK).min(end);
+            (start < end).then_some(start..from)
+        })
     }
 
     /// The sums of some channels of one group and block, whose windows are read part by part.
@@ -233,12 +269,12 @@ impl Job<'_> {
     /// As in `tile`.
     unsafe fn in_parts<C: Core>(
         &self,
+        group: usize,
         channels: &Range<usize>,
         places: &[Place],
         room: &mut C::Room,
         sums: &mut [Sums; 2],
     ) {
-        let group = channels.start / self.per_group;
         let products = [Some((&self.product, group)), self.projection.as_ref().map(|projection| (projection, 0))];
         for ((product, group), sums) in products.into_iter().zip(sums).filter_map(|(product, sums)| Some((product?, sums))) {
             let params = product.params(channels.start);
@@ -258,6 +294,7 @@ impl Job<'_> {
     ///
     /// # Safety
     /// As in `tile`.
+    #[inline(always)]
     unsafe fn finish<C: Core>(&self, channels: &Range<usize>, first: usize, positions: usize, sums: &[Sums; 2]) {
         let args = self.args;
         let at = first * self.channels + channels.start;
@@ -280,22 +317,10 @@ impl Job<'_> {
             channels: channels.len(),
             positions,
             stride: self.channels,
-            requantize: args.requantize,
+            bounds: self.bounds,
             added,
         };
         // SAFETY: the caller's.
         unsafe { C::finish(own, &finish, output) };
     }
-}
-
-/// Cuts channels where a block or a group ends.
-fn spans(channels: Range<usize>, per_group: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut from = channels.start;
-    core::iter::from_fn(move || {
-        let start = from;
-        let block = (start / BLOCK + 1) * BLOCK;
-        let group = (start / per_group + 1) * per_group;
-        from = block.min(group).min(channels.end);
-        (start < channels.end).then_some(start..from)
-    })
 }

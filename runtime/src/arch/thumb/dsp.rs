@@ -3,7 +3,7 @@
 //! Inputs are widened once per tile, to pairs (k₀, k₂) and (k₁, k₃) of each quad, four positions side by side: 32 bytes that
 //! meet each channel's four weights, which `sxtb16` widens in the same order.
 
-use core::arch::{asm, naked_asm};
+use core::arch::naked_asm;
 
 use cardinal_format::weights::{BLOCK, QUAD};
 
@@ -45,15 +45,37 @@ struct Work {
     sums: *mut i32,
     /// From a channel's weights behind the last quad to the next channel's.
     back: usize,
-    channels: usize,
+    /// Of the sums.
+    end: *const i32,
     bias: *const i32,
+}
+
+/// One quad: eight words of inputs, one of weights.
+macro_rules! quad {
+    () => {
+        concat!(
+            "ldr r8, [r2], #64\n",
+            "ldmia r1!, {{r10-r12, lr}}\n",
+            "sxtb16 r9, r8, ror #8\n",
+            "sxtb16 r8, r8\n",
+            "smlad r4, r10, r8, r4\n",
+            "smlad r4, r11, r9, r4\n",
+            "smlad r5, r12, r8, r5\n",
+            "smlad r5, lr, r9, r5\n",
+            "ldmia r1!, {{r10-r12, lr}}\n",
+            "smlad r6, r10, r8, r6\n",
+            "smlad r6, r11, r9, r6\n",
+            "smlad r7, r12, r8, r7\n",
+            "smlad r7, lr, r9, r7\n",
+        )
+    };
 }
 
 /// Of each channel: sets the sums of four positions, from a start on, adds the products, and stores them.
 macro_rules! dot {
     ($name:ident, $($start:literal),+) => {
         /// # Safety
-        /// `work` describes windows, weights, sums and biases that are there.
+        /// `work` describes windows, weights, sums and biases that are there; `quads` and `channels` are not 0.
         #[unsafe(naked)]
         unsafe extern "C" fn $name(work: *mut Work) {
             naked_asm!(
@@ -62,60 +84,29 @@ macro_rules! dot {
                 "1:",
                 "ldrd r1, r3, [r0]",
                 $($start,)+
-                "lsrs r3, r3, #1",
-                "bcc 3f",
-                // The odd quad.
-                "ldr r8, [r2], #64",
-                "ldmia r1!, {{r10-r12, lr}}",
-                "sxtb16 r9, r8, ror #8",
-                "sxtb16 r8, r8",
-                "smlad r4, r10, r8, r4",
-                "smlad r4, r11, r9, r4",
-                "smlad r5, r12, r8, r5",
-                "smlad r5, lr, r9, r5",
-                "ldmia r1!, {{r10-r12, lr}}",
-                "smlad r6, r10, r8, r6",
-                "smlad r6, r11, r9, r6",
-                "smlad r7, r12, r8, r7",
-                "smlad r7, lr, r9, r7",
-                "cbz r3, 4f",
+                "subs r3, r3, #4",
+                "blo 4f",
                 "3:",
-                "ldr r8, [r2], #64",
-                "ldmia r1!, {{r10-r12, lr}}",
-                "sxtb16 r9, r8, ror #8",
-                "sxtb16 r8, r8",
-                "smlad r4, r10, r8, r4",
-                "smlad r4, r11, r9, r4",
-                "smlad r5, r12, r8, r5",
-                "smlad r5, lr, r9, r5",
-                "ldmia r1!, {{r10-r12, lr}}",
-                "smlad r6, r10, r8, r6",
-                "smlad r6, r11, r9, r6",
-                "smlad r7, r12, r8, r7",
-                "smlad r7, lr, r9, r7",
-                "ldr r8, [r2], #64",
-                "ldmia r1!, {{r10-r12, lr}}",
-                "sxtb16 r9, r8, ror #8",
-                "sxtb16 r8, r8",
-                "smlad r4, r10, r8, r4",
-                "smlad r4, r11, r9, r4",
-                "smlad r5, r12, r8, r5",
-                "smlad r5, lr, r9, r5",
-                "ldmia r1!, {{r10-r12, lr}}",
-                "smlad r6, r10, r8, r6",
-                "smlad r6, r11, r9, r6",
-                "smlad r7, r12, r8, r7",
-                "smlad r7, lr, r9, r7",
-                "subs r3, r3, #1",
-                "bne 3b",
+                quad!(),
+                quad!(),
+                quad!(),
+                quad!(),
+                "subs r3, r3, #4",
+                "bhs 3b",
                 "4:",
-                "ldrd r8, r9, [r0, #12]",
-                "ldr r10, [r0, #20]",
+                "adds r3, r3, #4",
+                "beq 6f",
+                "5:",
+                quad!(),
+                "subs r3, r3, #1",
+                "bne 5b",
+                "6:",
+                "ldr r8, [r0, #12]",
+                "ldrd r9, r10, [r0, #16]",
                 "stmia r8!, {{r4-r7}}",
                 "subs r2, r2, r9",
                 "str r8, [r0, #12]",
-                "subs r10, r10, #1",
-                "str r10, [r0, #20]",
+                "cmp r8, r10",
                 "bne 1b",
                 "pop {{r4-r11, pc}}",
             )
@@ -138,25 +129,23 @@ unsafe impl Core for Dsp {
     }
 
     #[inline(always)]
-    unsafe fn put(room: &mut Room, to: Strip, bytes: &[u8], flip: u32) {
-        let mut place = room.0.as_mut_ptr().wrapping_add(to.place * WORDS + 2 * to.position);
-        let (words, rest) = bytes.as_chunks::<QUAD>();
-        let mut left = to.run;
-        for word in words {
-            // SAFETY: the caller's: this quad is one of the room's.
-            unsafe { widen(u32::from_le_bytes(*word) ^ flip, place) };
-            left -= 1;
-            place = place.wrapping_add(WORDS);
-            if left == 0 {
-                place = place.wrapping_add((to.window - to.run) * WORDS);
-                left = to.run;
+    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, flip: u32) {
+        let place = room.0.as_mut_ptr().wrapping_add(to.place * WORDS + 2 * to.position);
+        let jump = (to.window - to.run) * WORDS * size_of::<u32>();
+        // SAFETY: the caller's.
+        unsafe { widen(place, from, to.run, to.groups, jump, flip) };
+    }
+
+    unsafe fn fill(room: &mut Room, to: Strip, quad: [u8; QUAD], flip: u32) {
+        let quad = u32::from_le_bytes(quad) ^ flip;
+        let [k0, k1, k2, k3] = quad.to_le_bytes().map(|byte| byte as i8 as u16);
+        let pairs = [u32::from(k2) << 16 | u32::from(k0), u32::from(k3) << 16 | u32::from(k1)];
+        for group in 0..to.groups {
+            let first = room.0.as_mut_ptr().wrapping_add((to.place + group * to.window) * WORDS + 2 * to.position);
+            for quad in 0..to.run {
+                // SAFETY: the caller's.
+                unsafe { first.wrapping_add(quad * WORDS).cast::<[u32; 2]>().write(pairs) };
             }
-        }
-        if !rest.is_empty() {
-            let mut word = [0; QUAD];
-            word.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            // SAFETY: the caller's: the last bytes begin a quad of the room's.
-            unsafe { widen(u32::from_le_bytes(word) ^ flip, place) };
         }
     }
 
@@ -173,7 +162,7 @@ unsafe impl Core for Dsp {
             weights: weights.first,
             sums: sums.0.as_mut_ptr(),
             back: weights.quads * 64 - QUAD,
-            channels: weights.channels,
+            end: sums.0.as_ptr().wrapping_add(POSITIONS * weights.channels),
             bias,
         };
         // SAFETY: the caller's: windows and weights have so many quads. There are at most sixteen channels, of which `sums`
@@ -188,13 +177,12 @@ unsafe impl Core for Dsp {
 
     #[inline(always)]
     unsafe fn finish(sums: &Sums, finish: &Finish<'_>, output: *mut u8) {
-        let requantize = finish.requantize;
         let codes = Codes {
             sums: sums.0.as_ptr(),
             multiplier: finish.multiplier,
             output,
             stride: finish.stride,
-            zero_point: i32::from(requantize.zero_point()),
+            zero_point: finish.bounds.zero_point,
             channels: finish.channels,
             added: core::ptr::null(),
             added_zero_point: 0,
@@ -207,35 +195,55 @@ unsafe impl Core for Dsp {
             if finish.positions == POSITIONS {
                 write(codes, &finish.added);
             } else {
-                // Four positions are always written: here, and those that there are, into the output.
-                let mut buffer = [[0u8; BLOCK]; POSITIONS];
-                let from = |position: usize| output.wrapping_add(position * finish.stride);
-                let mut added = [[0i8; BLOCK]; POSITIONS];
-                let whole = match finish.added {
-                    Added::Codes { at, zero_point, multiplier } => {
-                        for (position, added) in added.iter_mut().enumerate().take(finish.positions) {
-                            let at = at.wrapping_add(position * finish.stride);
-                            at.copy_to_nonoverlapping(added.as_mut_ptr(), finish.channels);
-                        }
-                        Added::Codes { at: added.as_ptr().cast(), zero_point, multiplier }
-                    }
-                    Added::Sums(sums, multiplier) => Added::Sums(sums, multiplier),
-                    Added::Nothing => Added::Nothing,
-                };
-                let codes = Codes { output: buffer.as_mut_ptr().cast(), stride: BLOCK, ..codes };
-                write(codes, &whole);
-                for (position, buffer) in buffer.iter().enumerate().take(finish.positions) {
-                    buffer.as_ptr().copy_to_nonoverlapping(from(position), finish.channels);
-                }
+                write_some(codes, finish);
             }
-            if requantize.q_min() != i8::MIN || requantize.q_max() != i8::MAX {
-                for position in 0..finish.positions {
-                    for channel in 0..finish.channels {
-                        let at = output.wrapping_add(position * finish.stride + channel).cast::<i8>();
-                        at.write(at.read().max(requantize.q_min()).min(requantize.q_max()));
-                    }
-                }
+            if !finish.bounds.are_widest() {
+                clamp(finish, output);
             }
+        }
+    }
+}
+
+/// Writes fewer than four positions: all four into a buffer, and from there those that are wanted.
+///
+/// # Safety
+/// As in [`Core::finish`].
+#[inline(never)]
+unsafe fn write_some(codes: Codes, finish: &Finish<'_>) {
+    let mut buffer = [[0u8; BLOCK]; POSITIONS];
+    let mut added = [[0i8; BLOCK]; POSITIONS];
+    // SAFETY: the caller's; both buffers have four positions of all channels.
+    unsafe {
+        let whole = match finish.added {
+            Added::Codes { at, zero_point, multiplier } => {
+                for (position, added) in added.iter_mut().enumerate().take(finish.positions) {
+                    let at = at.wrapping_add(position * finish.stride);
+                    at.copy_to_nonoverlapping(added.as_mut_ptr(), finish.channels);
+                }
+                Added::Codes { at: added.as_ptr().cast(), zero_point, multiplier }
+            }
+            Added::Sums(sums, multiplier) => Added::Sums(sums, multiplier),
+            Added::Nothing => Added::Nothing,
+        };
+        write(Codes { output: buffer.as_mut_ptr().cast(), stride: BLOCK, ..codes }, &whole);
+        for (position, buffer) in buffer.iter().enumerate().take(finish.positions) {
+            let to = codes.output.wrapping_add(position * finish.stride);
+            buffer.as_ptr().copy_to_nonoverlapping(to, finish.channels);
+        }
+    }
+}
+
+/// Clamps codes that are there, for outputs with other bounds than int8's.
+///
+/// # Safety
+/// As in [`Core::finish`].
+#[inline(never)]
+unsafe fn clamp(finish: &Finish<'_>, output: *mut u8) {
+    for position in 0..finish.positions {
+        for channel in 0..finish.channels {
+            let at = output.wrapping_add(position * finish.stride + channel).cast::<i8>();
+            // SAFETY: the caller's.
+            unsafe { at.write(i32::from(at.read()).max(finish.bounds.low).min(finish.bounds.high) as i8) };
         }
     }
 }
@@ -386,18 +394,57 @@ codes!(
     ]
 );
 
-/// Writes a quad's pairs.
+/// Widens `run` words of each of `groups`, with the bits of `flip` inverted, to the places of neighbouring quads; from one
+/// group to the next, `jump` bytes are left out.
 ///
 /// # Safety
-/// `to` has two words.
-#[inline(always)]
-unsafe fn widen(quad: u32, to: *mut u32) {
-    let (even, odd): (u32, u32);
-    // SAFETY: pure arithmetic, and the caller's two words.
-    unsafe {
-        asm!("sxtb16 {0}, {1}", lateout(reg) even, in(reg) quad, options(pure, nomem, nostack, preserves_flags));
-        asm!("sxtb16 {0}, {1}, ror #8", lateout(reg) odd, in(reg) quad, options(pure, nomem, nostack, preserves_flags));
-        to.write(even);
-        to.add(1).write(odd);
-    }
+/// `run` and `groups` are not 0; so many words can be read and two words of each quad written.
+#[unsafe(naked)]
+unsafe extern "C" fn widen(to: *mut u32, from: *const u8, run: usize, groups: usize, jump: usize, flip: u32) {
+    naked_asm!(
+        "push {{r4-r8, lr}}",
+        "ldrd r4, r5, [sp, #24]",
+        "1:",
+        "cmp r2, #1",
+        "beq 5f",
+        "lsrs r8, r2, #1",
+        "2:", // Two words at a time.
+        "ldr r6, [r1], #4",
+        "ldr lr, [r1], #4",
+        "eor r6, r6, r5",
+        "eor lr, lr, r5",
+        "sxtb16 r7, r6, ror #8",
+        "sxtb16 r6, r6",
+        "strd r6, r7, [r0], #32",
+        "sxtb16 r12, lr, ror #8",
+        "sxtb16 lr, lr",
+        "strd lr, r12, [r0], #32",
+        "subs r8, r8, #1",
+        "bne 2b",
+        "lsls r8, r2, #31",
+        "beq 4f",
+        "3:", // The odd word.
+        "ldr r6, [r1], #4",
+        "eor r6, r6, r5",
+        "sxtb16 r7, r6, ror #8",
+        "sxtb16 r6, r6",
+        "strd r6, r7, [r0], #32",
+        "4:",
+        "add r0, r0, r4",
+        "subs r3, r3, #1",
+        "bne 1b",
+        "pop {{r4-r8, pc}}",
+        "5:", // One word of each group.
+        "adds r4, r4, #32",
+        "6:",
+        "ldr r6, [r1], #4",
+        "eor r6, r6, r5",
+        "sxtb16 r7, r6, ror #8",
+        "sxtb16 r6, r6",
+        "strd r6, r7, [r0]",
+        "add r0, r0, r4",
+        "subs r3, r3, #1",
+        "bne 6b",
+        "pop {{r4-r8, pc}}",
+    )
 }

@@ -16,6 +16,7 @@ mod dsp;
 mod mve;
 mod window;
 
+use cardinal_format::weights::QUAD;
 use conv::{Finish, Params, Sums, Weights};
 use window::Strip;
 
@@ -47,11 +48,17 @@ unsafe trait Core {
     /// An empty room.
     fn room() -> Self::Room;
 
-    /// Writes bytes into a room, with the bits of `flip` inverted; bytes that are missing to a whole quad are any.
+    /// Writes quads into a room, with the bits of `flip` inverted.
     ///
     /// # Safety
-    /// `to.position` is below `POSITIONS`, and all quads that `bytes` fill are among the room's: see [`Strip`].
-    unsafe fn put(room: &mut Self::Room, to: Strip, bytes: &[u8], flip: u32);
+    /// `to.position` is below `POSITIONS`, and all its quads are among the room's: see [`Strip`]. As many bytes can be read.
+    unsafe fn put(room: &mut Self::Room, to: Strip, from: *const u8, flip: u32);
+
+    /// Writes the same quad to all places.
+    ///
+    /// # Safety
+    /// As of `put`.
+    unsafe fn fill(room: &mut Self::Room, to: Strip, quad: [u8; QUAD], flip: u32);
 
     /// The windows in a room from a quad on.
     fn reading(room: &Self::Room, place: usize) -> Self::Reading;

@@ -28,6 +28,8 @@ pub(super) struct Source<'a> {
     flip: u32,
     /// A run is a kernel row: positions across that lie side by side, or 1.
     columns: usize,
+    /// Runs of a kernel row.
+    runs: usize,
     /// Bytes of one group's run, and quads.
     run_len: usize,
     run_quads: usize,
@@ -68,6 +70,7 @@ impl<'a> Source<'a> {
             pad: [0; 4],
             flip: 0,
             columns: 1,
+            runs: 1,
             run_len: layout.run_len(),
             run_quads: layout.run_quads(),
             quads: layout.quads(),
@@ -75,8 +78,8 @@ impl<'a> Source<'a> {
     }
 
     fn with_columns(self, layout: &WeightLayout) -> Self {
-        let columns = if layout.row_runs() { self.kernel[1] } else { 1 };
-        Source { columns, ..self }
+        let (columns, runs) = if layout.row_runs() { (self.kernel[1], 1) } else { (1, self.kernel[1]) };
+        Source { columns, runs, ..self }
     }
 
     /// The bytes that a position reads in place, if its window is one position of whole quads as they are stored: from there
@@ -97,78 +100,101 @@ impl<'a> Source<'a> {
     /// # Safety
     /// The part's quads, over all groups, fit into the room behind `to`.
     pub unsafe fn read<C: Core>(&self, places: &[Place], part: &Part, to: usize, room: &mut C::Room) {
+        let [height, width, channels] = self.extent;
+        let [rows, columns] = self.kernel;
+        let groups = part.groups.len();
+        let whole = part.quads.len() == self.quads;
         for (position, &[y, x]) in places.iter().enumerate() {
-            let corner = [
-                (y * self.stride[0]).wrapping_sub(self.before[0]),
-                (x * self.stride[1]).wrapping_sub(self.before[1]),
-            ];
-            let mut first = 0;
-            for down in 0..self.kernel[0] {
-                for across in (0..self.kernel[1]).step_by(self.columns) {
-                    let quads = first.max(part.quads.start)..(first + self.run_quads).min(part.quads.end);
-                    if !quads.is_empty() {
-                        let at = [corner[0].wrapping_add(down), corner[1].wrapping_add(across)];
-                        let skip = quads.start - first;
-                        let place = to + quads.start - part.quads.start;
-                        let to = Strip { position, place, run: quads.len(), window: self.quads };
-                        // SAFETY: the caller's: the strip is the part's, of this run.
-                        unsafe { self.read_run::<C>(at, &part.groups, skip, to, room) };
+            let top = (y * self.stride[0]).wrapping_sub(self.before[0]);
+            let left = (x * self.stride[1]).wrapping_sub(self.before[1]);
+            let mut strip = Strip { position, place: to, run: self.run_quads, groups, window: self.quads };
+            let from = part.groups.start * self.run_len;
+            let inside = top < height && top + rows < height && left < width && left + columns <= width;
+            if whole && (inside || self.is_point()) {
+                let mut at = self.input.as_ptr().wrapping_add((top * width + left) * channels + from);
+                for _ in 0..rows {
+                    let mut run = at;
+                    for _ in 0..self.runs {
+                        // SAFETY: the caller's, and the window lies inside the input. The last quad of a run may end up to
+                        // three bytes behind it, where the next row begins, of which there is one.
+                        unsafe { C::put(room, strip, run, self.flip) };
+                        strip.place += strip.run;
+                        run = run.wrapping_add(channels);
                     }
+                    at = at.wrapping_add(width * channels);
+                }
+                continue;
+            }
+            // Of the window's quads, the first of this run.
+            let mut first = 0;
+            for row in (0..rows).map(|down| top.wrapping_add(down)) {
+                for across in (0..columns).step_by(self.columns) {
+                    let (start, end) = (first.max(part.quads.start), (first + self.run_quads).min(part.quads.end));
+                    let skip = start - first;
                     first += self.run_quads;
+                    strip.run = end.saturating_sub(start);
+                    if strip.run == 0 {
+                        continue;
+                    }
+                    let column = left.wrapping_add(across);
+                    // SAFETY: the caller's: the strip is the part's, of this run.
+                    unsafe {
+                        if self.columns > 1 {
+                            self.mixed::<C>(room, strip, [row, column], skip * QUAD);
+                        } else if row < height && column < width {
+                            let at = (row * width + column) * channels + from + skip * QUAD;
+                            C::put(room, strip, self.input.as_ptr().wrapping_add(at), self.flip);
+                        } else {
+                            C::fill(room, strip, self.pad, self.flip);
+                        }
+                    }
+                    strip.place += strip.run;
                 }
             }
         }
     }
 
-    /// Reads the same run of some groups, from quad `skip` of each on.
+    /// A window of one position, which never leaves the input.
+    fn is_point(&self) -> bool {
+        self.kernel == [1, 1] && self.columns == 1 && self.run_len.is_multiple_of(QUAD)
+    }
+
+    /// Reads a run of several positions, byte by byte: some lie outside, or its last quad is not all there. It starts `skip`
+    /// bytes behind its first position's.
     ///
     /// # Safety
-    /// As in `read`: the strip lies in the room, once per group.
-    unsafe fn read_run<C: Core>(
-        &self,
-        [row, column]: Place,
-        groups: &Range<usize>,
-        skip: usize,
-        to: Strip,
-        room: &mut C::Room,
-    ) {
+    /// The strip lies in the room.
+    unsafe fn mixed<C: Core>(&self, room: &mut C::Room, strip: Strip, [row, column]: Place, skip: usize) {
         let [height, width, channels] = self.extent;
-        let inside = row < height && column < width && column + self.columns <= width;
-        let (from, len) = (groups.start * self.run_len + skip * QUAD, to.run * QUAD);
-        if inside {
-            let at = (row * width + column) * channels + from;
-            // Of several groups, whole runs lie side by side.
-            let len = if groups.len() == 1 { len.min(self.run_len - skip * QUAD) } else { groups.len() * len };
-            let bytes = self.input.get(at..at + len).unwrap_or_default();
-            // SAFETY: the caller's.
-            return unsafe { C::put(room, to, bytes, self.flip) };
-        }
-        let padded = self.columns == 1 || row >= height;
-        for group in 0..groups.len() {
-            for quad in 0..to.run {
-                let bytes: [u8; QUAD] = core::array::from_fn(|i| {
-                    let byte = from + quad * QUAD + i;
-                    let column = column.wrapping_add(byte / channels.max(1));
-                    match self.input.get(row.wrapping_mul(width).wrapping_add(column).wrapping_mul(channels).wrapping_add(byte % channels.max(1))) {
-                        Some(&byte) if !padded && column < width => byte,
-                        _ => self.pad[byte % channels.max(1) % QUAD],
-                    }
-                });
-                let to = Strip { place: to.place + group * to.window + quad, run: 1, ..to };
-                // SAFETY: the caller's: it is one quad of the strip.
-                unsafe { C::put(room, to, &bytes, self.flip) };
+        let (mut column, mut channel) = (column.wrapping_add(skip / channels.max(1)), skip % channels.max(1));
+        let pixels = if row < height { self.input.get(row * width * channels..).unwrap_or_default() } else { &[] };
+        let mut next = || {
+            let byte = match pixels.get(column.wrapping_mul(channels).wrapping_add(channel)) {
+                Some(&byte) if column < width => byte,
+                _ => self.pad[channel % QUAD],
+            };
+            channel += 1;
+            if channel == channels {
+                (channel, column) = (0, column.wrapping_add(1));
             }
+            byte
+        };
+        for quad in 0..strip.run {
+            let bytes = [next(), next(), next(), next()];
+            // SAFETY: the caller's: it is one quad of the strip.
+            unsafe { C::put(room, Strip { place: strip.place + quad, run: 1, ..strip }, bytes.as_ptr(), self.flip) };
         }
     }
 }
 
 /// Where bytes go in a core's room: into `run` quads from `place` on; then, `window` quads behind the first of these, into
-/// those of the next group, and so on.
+/// those of the next of the `groups`.
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
     /// Of the tile.
     pub position: usize,
     pub place: usize,
     pub run: usize,
+    pub groups: usize,
     pub window: usize,
 }
