@@ -14,7 +14,7 @@ use crate::arch::all;
 use crate::kernels::{ConvArgs, ResidualArgs};
 
 /// Positions of a tile at most.
-pub(super) const MOST_POSITIONS: usize = 4;
+pub(super) const MOST_POSITIONS: usize = 6;
 
 /// Sums of a tile by up to sixteen channels, in a core's own order.
 #[repr(C, align(16))]

@@ -1,11 +1,11 @@
 //! The DSP extension: `smlad`, two products of 16 bits and their sum in one instruction.
 //!
-//! Inputs are widened once per tile, to pairs (k₀, k₂) and (k₁, k₃) of each quad, four positions side by side: 32 bytes that
+//! Inputs are widened once per tile, to pairs (k₀, k₂) and (k₁, k₃) of each quad, six positions side by side: 48 bytes that
 //! meet each channel's four weights, which `sxtb16` widens in the same order.
 
 use core::arch::naked_asm;
 
-use cardinal_format::weights::{BLOCK, QUAD};
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::conv::{Added, Finish, Params, Sums, Weights, conv};
 use super::window::Strip;
@@ -26,96 +26,122 @@ pub(super) const KERNELS: Kernels = Kernels {
 /// Cortex-M4, M7, M33.
 struct Dsp;
 
-/// Words of a quad: two pairs of four positions.
+/// Words of a quad: two pairs of six positions.
 const WORDS: usize = 2 * POSITIONS;
-const POSITIONS: usize = 4;
-/// 64 channels of a grouped 3×3 convolution.
+const POSITIONS: usize = 6;
+/// 576 channels of a 1×1 convolution, 64 of a grouped 3×3.
 const QUADS: usize = 144;
 
 /// A tile's windows, widened.
 #[repr(C, align(8))]
 struct Room([u32; QUADS * WORDS]);
 
-/// What `dot` works on; it counts up in it.
+/// What `dot_…` work on; they count up in it.
 #[repr(C)]
 struct Work {
     windows: *const u32,
-    quads: usize,
     weights: *const u8,
+    /// Of the windows' quads: of as many as four go into, and of all.
+    end_of_fours: *const u32,
+    end_of_windows: *const u32,
     sums: *mut i32,
     /// From a channel's weights behind the last quad to the next channel's.
     back: usize,
-    /// Of the sums.
-    end: *const i32,
+    end_of_sums: *const i32,
     bias: *const i32,
 }
 
-/// One quad: eight words of inputs, one of weights.
+/// One quad: twelve words of inputs, one of weights. r1 and r2 point to them, r3 to r8 are sums.
 macro_rules! quad {
     () => {
         concat!(
-            "ldr r8, [r2], #64\n",
-            "ldmia r1!, {{r10-r12, lr}}\n",
-            "sxtb16 r9, r8, ror #8\n",
-            "sxtb16 r8, r8\n",
-            "smlad r4, r10, r8, r4\n",
-            "smlad r4, r11, r9, r4\n",
-            "smlad r5, r12, r8, r5\n",
-            "smlad r5, lr, r9, r5\n",
-            "ldmia r1!, {{r10-r12, lr}}\n",
-            "smlad r6, r10, r8, r6\n",
-            "smlad r6, r11, r9, r6\n",
-            "smlad r7, r12, r8, r7\n",
-            "smlad r7, lr, r9, r7\n",
+            "ldr r9, [r2], #64\n",
+            "ldmia r1!, {{r0, r11, r12, lr}}\n",
+            "sxtb16 r10, r9, ror #8\n",
+            "sxtb16 r9, r9\n",
+            "smlad r3, r0, r9, r3\n",
+            "smlad r3, r11, r10, r3\n",
+            "smlad r4, r12, r9, r4\n",
+            "smlad r4, lr, r10, r4\n",
+            "ldmia r1!, {{r0, r11, r12, lr}}\n",
+            "smlad r5, r0, r9, r5\n",
+            "smlad r5, r11, r10, r5\n",
+            "smlad r6, r12, r9, r6\n",
+            "smlad r6, lr, r10, r6\n",
+            "ldmia r1!, {{r0, r11, r12, lr}}\n",
+            "smlad r7, r0, r9, r7\n",
+            "smlad r7, r11, r10, r7\n",
+            "smlad r8, r12, r9, r8\n",
+            "smlad r8, lr, r10, r8\n",
         )
     };
 }
 
-/// Of each channel: sets the sums of four positions, from a start on, adds the products, and stores them.
+/// Of each channel: sets the sums of six positions, from a start on, adds the products, and stores them.
 macro_rules! dot {
     ($name:ident, $($start:literal),+) => {
         /// # Safety
-        /// `work` describes windows, weights, sums and biases that are there; `quads` and `channels` are not 0.
+        /// `work` describes windows, weights, sums and biases that are there. There are channels, and the windows' end lies
+        /// behind their start by whole quads, `end_of_fours` by whole fours of them.
         #[unsafe(naked)]
         unsafe extern "C" fn $name(work: *mut Work) {
             naked_asm!(
                 "push {{r4-r11, lr}}",
-                "ldr r2, [r0, #8]",
+                "ldrd r2, r3, [r0, #4]",
+                "ldr r4, [r0, #12]",
+                "push {{r0, r3, r4}}", // sp: the work, the end of fours, the end
                 "1:",
-                "ldrd r1, r3, [r0]",
+                "ldr r0, [sp]",
+                "ldr r1, [r0]",
                 $($start,)+
-                "subs r3, r3, #4",
-                "blo 4f",
+                "ldr r9, [sp, #4]",
+                "cmp r1, r9",
+                "beq 4f",
                 "3:",
                 quad!(),
                 quad!(),
                 quad!(),
                 quad!(),
-                "subs r3, r3, #4",
-                "bhs 3b",
+                "ldr r9, [sp, #4]",
+                "cmp r1, r9",
+                "bne 3b",
                 "4:",
-                "adds r3, r3, #4",
+                "ldr r9, [sp, #8]",
+                "cmp r1, r9",
                 "beq 6f",
                 "5:",
                 quad!(),
-                "subs r3, r3, #1",
+                "ldr r9, [sp, #8]",
+                "cmp r1, r9",
                 "bne 5b",
                 "6:",
-                "ldr r8, [r0, #12]",
+                "ldr r0, [sp]",
                 "ldrd r9, r10, [r0, #16]",
-                "stmia r8!, {{r4-r7}}",
-                "subs r2, r2, r9",
-                "str r8, [r0, #12]",
-                "cmp r8, r10",
+                "ldr r11, [r0, #24]",
+                "stmia r9!, {{r3-r8}}",
+                "subs r2, r2, r10",
+                "str r9, [r0, #16]",
+                "cmp r9, r11",
                 "bne 1b",
+                "add sp, sp, #12",
                 "pop {{r4-r11, pc}}",
             )
         }
     };
 }
 
-dot!(dot_from_biases, "ldr r8, [r0, #24]", "ldr r4, [r8], #4", "str r8, [r0, #24]", "mov r5, r4", "mov r6, r4", "mov r7, r4");
-dot!(dot_on, "ldr r8, [r0, #12]", "ldmia r8, {{r4-r7}}");
+dot!(
+    dot_from_biases,
+    "ldr r9, [r0, #28]",
+    "ldr r3, [r9], #4",
+    "str r9, [r0, #28]",
+    "mov r4, r3",
+    "mov r5, r3",
+    "mov r6, r3",
+    "mov r7, r3",
+    "mov r8, r3"
+);
+dot!(dot_on, "ldr r9, [r0, #16]", "ldmia r9, {{r3-r8}}");
 
 // SAFETY: the functions below keep to the trait's words; see each.
 unsafe impl Core for Dsp {
@@ -156,17 +182,19 @@ unsafe impl Core for Dsp {
     #[inline(always)]
     unsafe fn dot(reading: *const u32, weights: Weights, start: Option<Params>, sums: &mut Sums) {
         let bias = start.map_or(core::ptr::null(), |params| params.bias);
+        let sums = sums.0.as_mut_ptr();
         let mut work = Work {
             windows: reading,
-            quads: weights.quads,
             weights: weights.first,
-            sums: sums.0.as_mut_ptr(),
-            back: weights.quads * 64 - QUAD,
-            end: sums.0.as_ptr().wrapping_add(POSITIONS * weights.channels),
+            end_of_fours: reading.wrapping_add(weights.quads / 4 * 4 * WORDS),
+            end_of_windows: reading.wrapping_add(weights.quads * WORDS),
+            sums,
+            back: weights.quads * QUAD_BYTES - QUAD,
+            end_of_sums: sums.wrapping_add(POSITIONS * weights.channels),
             bias,
         };
-        // SAFETY: the caller's: windows and weights have so many quads. There are at most sixteen channels, of which `sums`
-        // has four numbers each, and the block's biases have those from `channel` on. `quads` and `channels` are not 0.
+        // SAFETY: the caller's: windows and weights have so many quads. There are one to sixteen channels, of which `sums`
+        // has six numbers each, and the block's biases have those from `channel` on. 
         unsafe {
             match start {
                 Some(_) => dot_from_biases(&mut work),
@@ -189,7 +217,7 @@ unsafe impl Core for Dsp {
             added_multiplier: 0.0,
             added_multipliers: core::ptr::null(),
         };
-        // SAFETY: the caller's: four positions of the output, or of `buffer`, have so many channels, and so do sums,
+        // SAFETY: the caller's: six positions of the output, or of `buffer`, have so many channels, and so do sums,
         // multipliers and what is added.
         unsafe {
             if finish.positions == POSITIONS {
@@ -204,7 +232,7 @@ unsafe impl Core for Dsp {
     }
 }
 
-/// Writes fewer than four positions: all four into a buffer, and from there those that are wanted.
+/// Writes fewer than six positions: all six into a buffer, and from there those that are wanted.
 ///
 /// # Safety
 /// As in [`Core::finish`].
@@ -212,7 +240,7 @@ unsafe impl Core for Dsp {
 unsafe fn write_some(codes: Codes, finish: &Finish<'_>) {
     let mut buffer = [[0u8; BLOCK]; POSITIONS];
     let mut added = [[0i8; BLOCK]; POSITIONS];
-    // SAFETY: the caller's; both buffers have four positions of all channels.
+    // SAFETY: the caller's; both buffers have six positions of all channels.
     unsafe {
         let whole = match finish.added {
             Added::Codes { at, zero_point, multiplier } => {
@@ -269,7 +297,7 @@ struct Codes {
 /// Chooses by what is added. Its own `codes` say all but that.
 ///
 /// # Safety
-/// Four positions of so many channels can be written, and read from what is added.
+/// Six positions of so many channels can be written, and read from what is added.
 #[inline(always)]
 unsafe fn write(codes: Codes, added: &Added<'_>) {
     // SAFETY: the caller's.
@@ -291,9 +319,8 @@ unsafe fn write(codes: Codes, added: &Added<'_>) {
     }
 }
 
-/// Of each channel: multiplies the sums of four positions, adds, rounds, saturates to int8 and writes. `vcvtr` rounds as FPSCR
-/// says, which is to nearest, ties to even, unless a program has changed it. Clamping after rounding gives the same code as
-/// before it.
+/// Of each channel: multiplies the sums of six positions, adds, rounds, saturates to int8 and writes. `vcvtr` rounds as FPSCR
+/// says, which is to nearest, ties to even, unless a program has changed it.
 macro_rules! codes {
     ($name:ident, [$($before:literal),*], [$($add:literal),*]) => {
         /// # Safety
@@ -304,38 +331,52 @@ macro_rules! codes {
                 ".fpu fpv4-sp-d16",
                 "push {{r4-r11, lr}}",
                 "ldm r0, {{r1-r6}}",
-                "add r11, r4, r4, lsl #1",
                 $($before,)*
                 "2:",
-                "vldmia r1!, {{s0-s3}}",
-                "vldmia r2!, {{s8}}",
+                "vldmia r1!, {{s0-s5}}",
+                "vldmia r2!, {{s12}}",
                 "vcvt.f32.s32 s0, s0",
                 "vcvt.f32.s32 s1, s1",
                 "vcvt.f32.s32 s2, s2",
                 "vcvt.f32.s32 s3, s3",
-                "vmul.f32 s0, s0, s8",
-                "vmul.f32 s1, s1, s8",
-                "vmul.f32 s2, s2, s8",
-                "vmul.f32 s3, s3, s8",
+                "vcvt.f32.s32 s4, s4",
+                "vcvt.f32.s32 s5, s5",
+                "vmul.f32 s0, s0, s12",
+                "vmul.f32 s1, s1, s12",
+                "vmul.f32 s2, s2, s12",
+                "vmul.f32 s3, s3, s12",
+                "vmul.f32 s4, s4, s12",
+                "vmul.f32 s5, s5, s12",
                 $($add,)*
                 "vcvtr.s32.f32 s0, s0",
                 "vcvtr.s32.f32 s1, s1",
                 "vcvtr.s32.f32 s2, s2",
                 "vcvtr.s32.f32 s3, s3",
+                "vcvtr.s32.f32 s4, s4",
+                "vcvtr.s32.f32 s5, s5",
                 "vmov r7, r8, s0, s1",
                 "vmov r9, r10, s2, s3",
+                "vmov r11, r12, s4, s5",
                 "qadd r7, r7, r5",
                 "qadd r8, r8, r5",
                 "qadd r9, r9, r5",
                 "qadd r10, r10, r5",
+                "qadd r11, r11, r5",
+                "qadd r12, r12, r5",
                 "ssat r7, #8, r7",
                 "ssat r8, #8, r8",
                 "ssat r9, #8, r9",
                 "ssat r10, #8, r10",
+                "ssat r11, #8, r11",
+                "ssat r12, #8, r12",
                 "strb r8, [r3, r4]",
                 "strb r9, [r3, r4, lsl #1]",
-                "strb r10, [r3, r11]",
+                "add lr, r3, r4, lsl #1",
                 "strb r7, [r3], #1",
+                "add lr, lr, r4",
+                "strb r10, [lr]",
+                "strb r11, [lr, r4]",
+                "strb r12, [lr, r4, lsl #1]",
                 "subs r6, r6, #1",
                 "bne 2b",
                 "pop {{r4-r11, pc}}",
@@ -345,52 +386,75 @@ macro_rules! codes {
 }
 
 codes!(codes_of_sums, [], []);
+// A code less its zero point is exact in float32, in whichever order.
 codes!(
     codes_of_sums_and_codes,
-    ["ldrd r12, lr, [r0, #24]", "vldr s9, [r0, #32]"],
+    ["vldr s13, [r0, #32]", "vldr s14, [r0, #28]", "vcvt.f32.s32 s14, s14", "ldr r0, [r0, #24]"],
     [
-        "ldrsb r8, [r12, r4]",
-        "ldrsb r9, [r12, r4, lsl #1]",
-        "ldrsb r10, [r12, r11]",
-        "ldrsb r7, [r12], #1",
-        "subs r7, r7, lr",
-        "subs r8, r8, lr",
-        "subs r9, r9, lr",
-        "subs r10, r10, lr",
-        "vmov s4, s5, r7, r8",
-        "vmov s6, s7, r9, r10",
-        "vcvt.f32.s32 s4, s4",
-        "vcvt.f32.s32 s5, s5",
+        "ldrsb r8, [r0, r4]",
+        "ldrsb r9, [r0, r4, lsl #1]",
+        "add lr, r0, r4, lsl #1",
+        "ldrsb r7, [r0], #1",
+        "add lr, lr, r4",
+        "ldrsb r10, [lr]",
+        "ldrsb r11, [lr, r4]",
+        "ldrsb r12, [lr, r4, lsl #1]",
+        "vmov s6, s7, r7, r8",
+        "vmov s8, s9, r9, r10",
+        "vmov s10, s11, r11, r12",
         "vcvt.f32.s32 s6, s6",
         "vcvt.f32.s32 s7, s7",
-        "vmul.f32 s4, s4, s9",
-        "vmul.f32 s5, s5, s9",
-        "vmul.f32 s6, s6, s9",
-        "vmul.f32 s7, s7, s9",
-        "vadd.f32 s0, s0, s4",
-        "vadd.f32 s1, s1, s5",
-        "vadd.f32 s2, s2, s6",
-        "vadd.f32 s3, s3, s7"
+        "vcvt.f32.s32 s8, s8",
+        "vcvt.f32.s32 s9, s9",
+        "vcvt.f32.s32 s10, s10",
+        "vcvt.f32.s32 s11, s11",
+        "vsub.f32 s6, s6, s14",
+        "vsub.f32 s7, s7, s14",
+        "vsub.f32 s8, s8, s14",
+        "vsub.f32 s9, s9, s14",
+        "vsub.f32 s10, s10, s14",
+        "vsub.f32 s11, s11, s14",
+        "vmul.f32 s6, s6, s13",
+        "vmul.f32 s7, s7, s13",
+        "vmul.f32 s8, s8, s13",
+        "vmul.f32 s9, s9, s13",
+        "vmul.f32 s10, s10, s13",
+        "vmul.f32 s11, s11, s13",
+        "vadd.f32 s0, s0, s6",
+        "vadd.f32 s1, s1, s7",
+        "vadd.f32 s2, s2, s8",
+        "vadd.f32 s3, s3, s9",
+        "vadd.f32 s4, s4, s10",
+        "vadd.f32 s5, s5, s11"
     ]
 );
+// Registers are full: s14 keeps the pointer to the other multipliers.
 codes!(
     codes_of_two_sums,
-    ["ldr r12, [r0, #24]", "ldr lr, [r0, #36]"],
+    ["vldr s14, [r0, #36]", "ldr r0, [r0, #24]"],
     [
-        "vldmia r12!, {{s4-s7}}",
-        "vldmia lr!, {{s9}}",
-        "vcvt.f32.s32 s4, s4",
-        "vcvt.f32.s32 s5, s5",
+        "vldmia r0!, {{s6-s11}}",
+        "vmov r7, s14",
+        "vldmia r7!, {{s13}}",
+        "vmov s14, r7",
         "vcvt.f32.s32 s6, s6",
         "vcvt.f32.s32 s7, s7",
-        "vmul.f32 s4, s4, s9",
-        "vmul.f32 s5, s5, s9",
-        "vmul.f32 s6, s6, s9",
-        "vmul.f32 s7, s7, s9",
-        "vadd.f32 s0, s0, s4",
-        "vadd.f32 s1, s1, s5",
-        "vadd.f32 s2, s2, s6",
-        "vadd.f32 s3, s3, s7"
+        "vcvt.f32.s32 s8, s8",
+        "vcvt.f32.s32 s9, s9",
+        "vcvt.f32.s32 s10, s10",
+        "vcvt.f32.s32 s11, s11",
+        "vmul.f32 s6, s6, s13",
+        "vmul.f32 s7, s7, s13",
+        "vmul.f32 s8, s8, s13",
+        "vmul.f32 s9, s9, s13",
+        "vmul.f32 s10, s10, s13",
+        "vmul.f32 s11, s11, s13",
+        "vadd.f32 s0, s0, s6",
+        "vadd.f32 s1, s1, s7",
+        "vadd.f32 s2, s2, s8",
+        "vadd.f32 s3, s3, s9",
+        "vadd.f32 s4, s4, s10",
+        "vadd.f32 s5, s5, s11"
     ]
 );
 
@@ -415,10 +479,10 @@ unsafe extern "C" fn widen(to: *mut u32, from: *const u8, run: usize, groups: us
         "eor lr, lr, r5",
         "sxtb16 r7, r6, ror #8",
         "sxtb16 r6, r6",
-        "strd r6, r7, [r0], #32",
+        "strd r6, r7, [r0], #48",
         "sxtb16 r12, lr, ror #8",
         "sxtb16 lr, lr",
-        "strd lr, r12, [r0], #32",
+        "strd lr, r12, [r0], #48",
         "subs r8, r8, #1",
         "bne 2b",
         "lsls r8, r2, #31",
@@ -428,14 +492,14 @@ unsafe extern "C" fn widen(to: *mut u32, from: *const u8, run: usize, groups: us
         "eor r6, r6, r5",
         "sxtb16 r7, r6, ror #8",
         "sxtb16 r6, r6",
-        "strd r6, r7, [r0], #32",
+        "strd r6, r7, [r0], #48",
         "4:",
         "add r0, r0, r4",
         "subs r3, r3, #1",
         "bne 1b",
         "pop {{r4-r8, pc}}",
         "5:", // One word of each group.
-        "adds r4, r4, #32",
+        "adds r4, r4, #48",
         "6:",
         "ldr r6, [r1], #4",
         "eor r6, r6, r5",
