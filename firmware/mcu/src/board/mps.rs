@@ -1,6 +1,6 @@
 //! The four machines of QEMU: Arm's MPS2 and MPS3 FPGA boards.
 //!
-//! QEMU counts instructions (`-icount shift=6`: 64 ns each) on the board's counter of 25 MHz; nothing here knows cycles.
+//! QEMU counts instructions (`-icount shift=6`: 64 ns each) on the board's counter; nothing here knows cycles.
 
 #![allow(unsafe_code, reason = "device registers and linker symbols have addresses only")]
 
@@ -15,6 +15,12 @@ const FPGAIO: usize = if cfg!(feature = "mps2-an505") {
     0x5930_2000
 } else {
     0x4002_8000
+};
+/// Counts a second.
+const COUNTER_HZ: u64 = if cfg!(any(feature = "mps2-an505", feature = "mps3-an547")) {
+    20_000_000
+} else {
+    25_000_000
 };
 /// COUNTER.
 const COUNTER: *const u32 = (FPGAIO + 0x18) as *const u32;
@@ -36,9 +42,9 @@ pub fn now() -> u32 {
     unsafe { COUNTER.read_volatile() }
 }
 
-/// Instructions between two readings of the clock, less than 2.6 · 10⁹ apart: 64 ns each, of ticks of 40 ns.
+/// Instructions between two readings of the clock, less than 2 · 10⁹ apart: 64 ns each.
 pub fn elapsed(from: u32, to: u32) -> u32 {
-    (u64::from(to.wrapping_sub(from)) * 5 / 8) as u32
+    (u64::from(to.wrapping_sub(from)) * (1_000_000_000 / 64) / COUNTER_HZ) as u32
 }
 
 /// Ends the program.

@@ -2,26 +2,32 @@
 //!
 //! Inputs are widened once per tile, to pairs (k₀, k₂) and (k₁, k₃) of each quad, six positions side by side: 48 bytes that
 //! meet each channel's four weights, which `sxtb16` widens in the same order.
+//!
+//! `.cpu` tells the assembler what the compiler's target says already, but does not tell it in every pass over naked functions.
 
 use core::arch::naked_asm;
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::conv::{Added, Finish, Params, Sums, Weights, conv};
+use super::conv::{self, Added, Finish, Params, Sums, Weights};
 use super::window::Strip;
 use super::Core;
 use crate::arch::all;
-use crate::kernels::{Kernels, Storage};
+use crate::kernels::{ConvArgs, Kernels, LinearArgs, Storage};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "dsp",
     storage: Storage::Signed,
-    conv: conv::<Dsp>,
+    conv,
     max_pool: all::max_pool::<{ all::SIGNED }>,
     global_avg_pool: all::global_avg_pool::<{ all::SIGNED }>,
-    linear: all::linear,
+    linear,
     spin: None,
 };
+
+pub(super) fn conv(args: &ConvArgs<'_>, output: &mut [u8]) {
+    conv::conv::<Dsp>(args, output);
+}
 
 /// Cortex-M4, M7, M33.
 struct Dsp;
@@ -35,6 +41,10 @@ const QUADS: usize = 144;
 /// A tile's windows, widened.
 #[repr(C, align(8))]
 struct Room([u32; QUADS * WORDS]);
+
+pub(super) fn linear(args: &LinearArgs<'_>, logits: &mut [f32]) {
+    all::linear(args, logits);
+}
 
 /// What `dot_…` work on; they count up in it.
 #[repr(C)]
@@ -86,6 +96,7 @@ macro_rules! dot {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(work: *mut Work) {
             naked_asm!(
+                ".cpu cortex-m4",
                 "push {{r4-r11, lr}}",
                 "ldrd r2, r3, [r0, #4]",
                 "ldr r4, [r0, #12]",
@@ -328,7 +339,7 @@ macro_rules! codes {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(codes: *const Codes) {
             naked_asm!(
-                ".fpu fpv4-sp-d16",
+                ".cpu cortex-m4",
                 "push {{r4-r11, lr}}",
                 "ldm r0, {{r1-r6}}",
                 $($before,)*
@@ -466,6 +477,7 @@ codes!(
 #[unsafe(naked)]
 unsafe extern "C" fn widen(to: *mut u32, from: *const u8, run: usize, groups: usize, jump: usize, flip: u32) {
     naked_asm!(
+        ".cpu cortex-m4",
         "push {{r4-r8, lr}}",
         "ldrd r4, r5, [sp, #24]",
         "1:",

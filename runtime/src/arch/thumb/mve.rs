@@ -1,0 +1,330 @@
+//! MVE (Helium): `vmladava`, sixteen products of int8 and their sum in one instruction, into a general register.
+//!
+//! Three positions and two output channels at a time: a vector of each position meets a vector of each channel. 1×1
+//! convolutions read the input in place. A channel's weights, four bytes of every quad, are gathered from the file's layout;
+//! tail predication cuts the last vector off.
+
+use core::arch::{asm, naked_asm};
+
+use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
+
+use super::conv::{Added, Finish, Params, Sums, Weights, conv};
+use super::dsp::{self, linear};
+use super::window::Strip;
+use super::Core;
+use crate::arch::all;
+use crate::kernels::{ConvArgs, Kernels, Storage};
+
+pub(super) const KERNELS: Kernels = Kernels {
+    name: "mve",
+    storage: Storage::Signed,
+    conv: either,
+    max_pool: all::max_pool::<{ all::SIGNED }>,
+    global_avg_pool: all::global_avg_pool::<{ all::SIGNED }>,
+    linear,
+    spin: None,
+};
+
+/// Channels go in pairs; a group of an odd number of them, which no ResNeXt has, is left to the other kernels.
+fn either(args: &ConvArgs<'_>, output: &mut [u8]) {
+    let groups = args.input_shape.channels as usize / args.layout.in_per_group().max(1);
+    let odd = args.layout.channels_out() / groups.max(1) % PAIR == 1;
+    if groups > 1 && odd { dsp::conv(args, output) } else { conv::<Mve>(args, output) }
+}
+
+/// Cortex-M55 and its like.
+struct Mve;
+
+const POSITIONS: usize = 3;
+/// Channels that are computed together.
+const PAIR: usize = 2;
+/// 128 channels of a grouped 3×3 convolution.
+const QUADS: usize = 288;
+/// Quads of a vector.
+const LANES: usize = 4;
+
+/// A tile's windows, one row a position.
+#[repr(C, align(16))]
+struct Room([[u32; QUADS]; POSITIONS]);
+
+/// What `dot_…` work on.
+#[repr(C)]
+struct Work {
+    windows: [*const u8; POSITIONS],
+    quads: usize,
+    /// A vector's bytes before the first pair's.
+    weights: *const u8,
+    sums: *mut i32,
+    end_of_sums: *const i32,
+    bias: *const i32,
+    /// Of a channel's weights in four quads.
+    offsets: [u32; LANES],
+}
+
+/// Of each pair of channels: sets the sums of three positions, from a start on, adds the products, and stores them.
+macro_rules! dot {
+    ($name:ident, $($start:literal),+) => {
+        /// # Safety
+        /// `work` describes windows, weights, sums and biases that are there. There are quads, and pairs of channels; weights
+        /// and biases start at multiples of 4.
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name(work: *const Work) {
+            naked_asm!(
+                ".cpu cortex-m55",
+                "push {{r4-r11, lr}}",
+                "vpush {{d8-d11}}",
+                "mov r7, r0",
+                "ldrd r9, r11, [r7, #16]",
+                "ldr r12, [r7, #28]",
+                "add r0, r7, #32",
+                "vldrw.u32 q5, [r0]",
+                "1:",
+                "ldr r5, [r7, #12]",
+                "vadd.i32 q4, q5, r9",
+                "ldrd r1, r3, [r7]",
+                $($start,)+
+                "dlstp.32 lr, r5",
+                "ldr r5, [r7, #8]",
+                "2:",
+                "vldrb.u8 q0, [r1], #16",
+                "vldrw.u32 q3, [q4, #256]!",
+                "vmladava.s8 r0, q0, q3",
+                "vldrb.u8 q1, [r3], #16",
+                "vmladava.s8 r2, q1, q3",
+                "vldrb.u8 q2, [r5], #16",
+                "vmladava.s8 r4, q2, q3",
+                "vldrw.u32 q3, [q4, #4]",
+                "vmladava.s8 r6, q0, q3",
+                "vmladava.s8 r8, q1, q3",
+                "vmladava.s8 r10, q2, q3",
+                "letp lr, 2b",
+                "adds r9, r9, #8",
+                "strd r2, r8, [r11, #64]",
+                "strd r4, r10, [r11, #128]",
+                "strd r0, r6, [r11], #8",
+                "ldr r5, [r7, #24]",
+                "cmp r11, r5",
+                "bne 1b",
+                "vpop {{d8-d11}}",
+                "pop {{r4-r11, pc}}",
+            )
+        }
+    };
+}
+
+dot!(dot_from_biases, "ldrd r0, r6, [r12], #8", "mov r2, r0", "mov r4, r0", "mov r8, r6", "mov r10, r6");
+dot!(dot_on, "ldrd r0, r6, [r11]", "ldrd r2, r8, [r11, #64]", "ldrd r4, r10, [r11, #128]");
+
+// SAFETY: the functions below keep to the trait's words; see each.
+unsafe impl Core for Mve {
+    const POSITIONS: usize = POSITIONS;
+    const QUADS: usize = QUADS;
+    type Room = Room;
+    type Reading = [*const u8; POSITIONS];
+
+    fn room() -> Room {
+        Room([[0; QUADS]; POSITIONS])
+    }
+
+    #[inline(always)]
+    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, flip: u32) {
+        let row = room.0[to.position].as_mut_ptr().wrapping_add(to.place);
+        // SAFETY: the caller's.
+        unsafe {
+            match to.run {
+                1 => scatter(row, from, to.groups, [0, 1, 2, 3].map(|group| group * to.window), LANES * to.window, flip),
+                2 => {
+                    let offsets = [0, 1, to.window, to.window + 1];
+                    scatter(row, from, 2 * to.groups, offsets, 2 * to.window, flip);
+                }
+                run => {
+                    for group in 0..to.groups {
+                        let row = row.wrapping_add(group * to.window);
+                        copy(row, from.wrapping_add(group * run * QUAD), run * QUAD, flip);
+                    }
+                }
+            }
+        }
+    }
+
+    unsafe fn fill(room: &mut Room, to: Strip, quad: [u8; QUAD], flip: u32) {
+        let quad = u32::from_ne_bytes(quad) ^ flip;
+        for group in 0..to.groups {
+            let first = to.place + group * to.window;
+            for place in room.0[to.position].iter_mut().skip(first).take(to.run) {
+                *place = quad;
+            }
+        }
+    }
+
+    fn reading(room: &Room, place: usize) -> [*const u8; POSITIONS] {
+        [0, 1, 2].map(|position: usize| room.0[position].as_ptr().wrapping_add(place).cast())
+    }
+
+    #[inline(always)]
+    fn in_place<'a>(window: impl Fn(usize) -> Option<&'a [u8]>) -> Option<[*const u8; POSITIONS]> {
+        Some([window(0)?.as_ptr(), window(1)?.as_ptr(), window(2)?.as_ptr()])
+    }
+
+    #[inline(always)]
+    unsafe fn dot(windows: [*const u8; POSITIONS], weights: Weights, start: Option<Params>, sums: &mut Sums) {
+        let sums = sums.0.as_mut_ptr();
+        let work = Work {
+            windows,
+            quads: weights.quads,
+            weights: weights.first.wrapping_sub(LANES * QUAD_BYTES),
+            sums,
+            end_of_sums: sums.wrapping_add(weights.channels.next_multiple_of(PAIR)),
+            bias: start.map_or(core::ptr::null(), |params| params.bias),
+            offsets: [0, 1, 2, 3].map(|quad| quad * QUAD_BYTES as u32),
+        };
+        // SAFETY: the caller's: windows and weights have so many quads. There are one to sixteen channels, the first of an
+        // even number, so a pair never leaves its block; `sums` has sixteen numbers a position.
+        unsafe {
+            match start {
+                Some(_) => dot_from_biases(&work),
+                None => dot_on(&work),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(sums: &Sums, finish: &Finish<'_>, output: *mut u8) {
+        for position in 0..finish.positions {
+            let row = |sums: &Sums| sums.0.as_ptr().wrapping_add(position * BLOCK);
+            let (own, offset) = (row(sums), position * finish.stride);
+            let output = output.wrapping_add(offset);
+            // SAFETY: the caller's: a position's channels. Sums and multipliers have as many.
+            unsafe {
+                match finish.added {
+                    Added::Nothing => codes_of_sums(own, finish, output),
+                    Added::Codes { at, zero_point, multiplier } => {
+                        codes_of_sums_and_codes(own, finish, output, at.wrapping_add(offset), zero_point, multiplier);
+                    }
+                    Added::Sums(sums, multiplier) => codes_of_two_sums(own, finish, output, row(sums), multiplier),
+                }
+            }
+        }
+    }
+}
+
+/// Copies words to places: four at these offsets, in words, the next four `step` words behind them, and so on.
+///
+/// # Safety
+/// So many words can be read, and written to their places.
+#[inline(always)]
+unsafe fn scatter(to: *mut u32, from: *const u8, words: usize, offsets: [usize; LANES], step: usize, flip: u32) {
+    let offsets = offsets.map(|offset| offset * size_of::<u32>());
+    // SAFETY: the caller's; predication leaves out what is beyond `words`.
+    unsafe {
+        asm!(
+            "vldrw.u32 q1, [{offsets}]",
+            "vdup.32 q2, {flip}",
+            "wlstp.32 lr, {words}, 3f",
+            "2:",
+            "vldrb.u8 q0, [{from}], #16",
+            "veor q0, q0, q2",
+            "vstrw.32 q0, [{to}, q1]",
+            "add {to}, {to}, {step}",
+            "letp lr, 2b",
+            "3:",
+            offsets = in(reg) offsets.as_ptr(),
+            flip = in(reg) flip,
+            words = in(reg) words,
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            step = in(reg) step * size_of::<u32>(),
+            out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Copies bytes, with the bits of `flip` inverted.
+///
+/// # Safety
+/// So many bytes can be read and written.
+#[inline(always)]
+unsafe fn copy(to: *mut u32, from: *const u8, bytes: usize, flip: u32) {
+    // SAFETY: the caller's; predication leaves out what is beyond `bytes`.
+    unsafe {
+        asm!(
+            "vdup.32 q1, {flip}",
+            "wlstp.8 lr, {bytes}, 3f",
+            "2:",
+            "vldrb.u8 q0, [{from}], #16",
+            "veor q0, q0, q1",
+            "vstrb.8 q0, [{to}], #16",
+            "letp lr, 2b",
+            "3:",
+            flip = in(reg) flip,
+            bytes = in(reg) bytes,
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Requantizes one position, four channels at a time: multiplies the sums, adds, rounds to nearest, ties to even, clamps and
+/// writes. Each is one function with a variation in its middle.
+macro_rules! codes {
+    ($name:ident($($argument:ident: $type:ty),*), [$($add:literal),*], $($operand:tt)*) => {
+        /// # Safety
+        /// Sums, multipliers and what is added have `finish.channels` numbers, and as many bytes can be written.
+        #[inline(always)]
+        unsafe fn $name(sums: *const i32, finish: &Finish<'_>, output: *mut u8, $($argument: $type),*) {
+            // SAFETY: the caller's; predication leaves out what is beyond `channels`.
+            unsafe {
+                asm!(
+                    "vdup.32 q2, {low}",
+                    "vdup.32 q3, {high}",
+                    "wlstp.32 lr, {channels}, 3f",
+                    "2:",
+                    "vldrw.u32 q0, [{sums}], #16",
+                    "vldrw.u32 q1, [{multiplier}], #16",
+                    "vcvt.f32.s32 q0, q0",
+                    "vmul.f32 q0, q0, q1",
+                    $($add,)*
+                    "vcvtn.s32.f32 q0, q0",
+                    "vqadd.s32 q0, q0, {zero_point}",
+                    "vmax.s32 q0, q0, q2",
+                    "vmin.s32 q0, q0, q3",
+                    "vstrb.32 q0, [r0], #4",
+                    "letp lr, 2b",
+                    "3:",
+                    low = in(reg) finish.bounds.low,
+                    high = in(reg) finish.bounds.high,
+                    channels = in(reg) finish.channels,
+                    sums = inout(reg) sums => _,
+                    multiplier = inout(reg) finish.multiplier => _,
+                    zero_point = in(reg) finish.bounds.zero_point,
+                    inout("r0") output => _, // Narrowing stores and widening loads take r0 to r7.
+                    $($operand)*
+                    out("lr") _,
+                    out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _, out("d7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+codes!(codes_of_sums(), [],);
+codes!(
+    codes_of_sums_and_codes(added: *const i8, zero: i32, factor: f32),
+    ["vldrb.s32 q1, [r1], #4", "vsub.i32 q1, q1, {zero}", "vcvt.f32.s32 q1, q1", "vmul.f32 q1, q1, {factor}", "vadd.f32 q0, q0, q1"],
+    inout("r1") added => _,
+    zero = in(reg) zero,
+    factor = in(reg) factor.to_bits(),
+);
+codes!(
+    codes_of_two_sums(added: *const i32, factors: *const f32),
+    ["vldrw.u32 q1, [{added}], #16", "vldrw.u32 q4, [{factors}], #16", "vcvt.f32.s32 q1, q1", "vmul.f32 q1, q1, q4", "vadd.f32 q0, q0, q1"],
+    added = inout(reg) added => _,
+    factors = inout(reg) factors => _,
+    out("d8") _, out("d9") _,
+);
