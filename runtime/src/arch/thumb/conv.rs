@@ -14,7 +14,7 @@ use crate::arch::all;
 use crate::kernels::{ConvArgs, ResidualArgs};
 
 /// Positions of a tile at most.
-pub(super) const MOST_POSITIONS: usize = 6;
+pub(super) const MOST_POSITIONS: usize = 12;
 
 /// Sums of a tile by up to sixteen channels, in a core's own order.
 #[repr(C, align(16))]
@@ -237,13 +237,13 @@ impl Job<'_> {
                     let [own, added] = &mut *sums;
                     let params = self.product.params(channels.start);
                     // SAFETY: the caller's; all quads of these channels have been read.
-                    unsafe { C::dot(reading, self.product.weights(&channels, &(0..quads)), Some(params), own) };
+                    unsafe { C::dot(reading, self.product.weights(&channels, &(0..quads)), Some(params), count, own) };
                     if let Some((projection, in_place)) = &projected {
                         let reading = in_place.unwrap_or_else(|| C::reading(room, C::QUADS - shortcut));
                         let params = projection.params(channels.start);
                         let weights = projection.weights(&channels, &(0..projection.source.quads));
                         // SAFETY: as above.
-                        unsafe { C::dot(reading, weights, Some(params), added) };
+                        unsafe { C::dot(reading, weights, Some(params), count, added) };
                     }
                     // SAFETY: the caller's.
                     unsafe { self.finish::<C>(&channels, first, count, sums) };
@@ -284,7 +284,7 @@ impl Job<'_> {
                 // SAFETY: a part is as large as the room; the weights are there, as the caller says.
                 unsafe {
                     product.source.read::<C>(places, &part, 0, room);
-                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), sums);
+                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), places.len(), sums);
                 }
             }
         }

@@ -191,7 +191,7 @@ unsafe impl Core for Dsp {
     }
 
     #[inline(always)]
-    unsafe fn dot(reading: *const u32, weights: Weights, start: Option<Params>, sums: &mut Sums) {
+    unsafe fn dot(reading: *const u32, weights: Weights, start: Option<Params>, _positions: usize, sums: &mut Sums) {
         let bias = start.map_or(core::ptr::null(), |params| params.bias);
         let sums = sums.0.as_mut_ptr();
         let mut work = Work {

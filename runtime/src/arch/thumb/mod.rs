@@ -68,12 +68,12 @@ unsafe trait Core {
         None
     }
 
-    /// Multiplies windows by weights: sets a tile's sums, starting with the biases if they are given (the multipliers do not matter), or else goes on from
-    /// what is in `sums`.
+    /// Multiplies windows by weights: sets the sums of so many positions, or of more of the tile's, starting with the biases if
+    /// they are given, or else going on from what is in `sums`.
     ///
     /// # Safety
     /// `weights.quads` quads can be read of each window, and of the weights.
-    unsafe fn dot(reading: Self::Reading, weights: Weights, start: Option<Params>, sums: &mut Sums);
+    unsafe fn dot(reading: Self::Reading, weights: Weights, start: Option<Params>, positions: usize, sums: &mut Sums);
 
     /// Requantizes a tile: equations (5), (6) and (6b).
     ///

@@ -35,11 +35,12 @@ fn either(args: &ConvArgs<'_>, output: &mut [u8]) {
 /// Cortex-M55 and its like.
 struct Mve;
 
-const POSITIONS: usize = 3;
-/// Channels that are computed together.
+const POSITIONS: usize = 12;
+/// Positions and channels that are computed together.
+const TRIPLE: usize = 3;
 const PAIR: usize = 2;
-/// 128 channels of a grouped 3×3 convolution.
-const QUADS: usize = 288;
+/// 64 channels of a grouped 3×3 convolution.
+const QUADS: usize = 144;
 /// Quads of a vector.
 const LANES: usize = 4;
 
@@ -47,45 +48,47 @@ const LANES: usize = 4;
 #[repr(C, align(16))]
 struct Room([[u32; QUADS]; POSITIONS]);
 
-/// What `dot_…` work on.
+/// What `dot_…` work on. They count up in it, and move the windows of the next positions to the front.
 #[repr(C)]
 struct Work {
-    windows: [*const u8; POSITIONS],
     quads: usize,
-    /// A vector's bytes before the first pair's.
-    weights: *const u8,
+    triples: usize,
     sums: *mut i32,
     end_of_sums: *const i32,
+    /// A vector's bytes before the first pair's.
+    weights: *const u8,
     bias: *const i32,
     /// Of a channel's weights in four quads.
     offsets: [u32; LANES],
+    windows: [*const u8; POSITIONS],
 }
 
-/// Of each pair of channels: sets the sums of three positions, from a start on, adds the products, and stores them.
+/// Of each triple of positions and pair of channels: sets the sums, from a start on, adds the products, and stores them.
 macro_rules! dot {
     ($name:ident, $($start:literal),+) => {
         /// # Safety
-        /// `work` describes windows, weights, sums and biases that are there. There are quads, and pairs of channels; weights
-        /// and biases start at multiples of 4.
+        /// `work` describes windows, weights, sums and biases that are there. There are quads, triples, and pairs of channels;
+        /// weights and biases start at multiples of 4.
         #[unsafe(naked)]
-        unsafe extern "C" fn $name(work: *const Work) {
+        unsafe extern "C" fn $name(work: *mut Work) {
             naked_asm!(
                 ".cpu cortex-m55",
                 "push {{r4-r11, lr}}",
                 "vpush {{d8-d11}}",
                 "mov r7, r0",
-                "ldrd r9, r11, [r7, #16]",
-                "ldr r12, [r7, #28]",
-                "add r0, r7, #32",
+                "add r0, r7, #24",
                 "vldrw.u32 q5, [r0]",
-                "1:",
-                "ldr r5, [r7, #12]",
+                "1:", // A triple.
+                "ldr r11, [r7, #8]",
+                "ldrd r9, r12, [r7, #16]",
+                "2:", // A pair.
+                "ldr r5, [r7]",
                 "vadd.i32 q4, q5, r9",
-                "ldrd r1, r3, [r7]",
+                "ldrd r1, r3, [r7, #40]",
                 $($start,)+
                 "dlstp.32 lr, r5",
-                "ldr r5, [r7, #8]",
-                "2:",
+                "ldr r5, [r7, #48]",
+                "3:",
                 "vldrb.u8 q0, [r1], #16",
                 "vldrw.u32 q3, [q4, #256]!",
                 "vmladava.s8 r0, q0, q3",
@@ -97,14 +100,29 @@ macro_rules! dot {
                 "vmladava.s8 r6, q0, q3",
                 "vmladava.s8 r8, q1, q3",
                 "vmladava.s8 r10, q2, q3",
-                "letp lr, 2b",
+                "letp lr, 3b",
                 "adds r9, r9, #8",
                 "strd r2, r8, [r11, #64]",
                 "strd r4, r10, [r11, #128]",
                 "strd r0, r6, [r11], #8",
-                "ldr r5, [r7, #24]",
+                "ldr r5, [r7, #12]",
                 "cmp r11, r5",
-                "bne 1b",
+                "bne 2b",
+                "ldr r0, [r7, #4]",
+                "subs r0, r0, #1",
+                "str r0, [r7, #4]",
+                "beq 4f",
+                // The next triple's sums, and its windows.
+                "ldr r11, [r7, #8]",
+                "add r5, r5, #192",
+                "add r11, r11, #192",
+                "strd r11, r5, [r7, #8]",
+                "add r0, r7, #52",
+                "ldmia r0, {{r1-r6, r8-r10}}",
+                "sub r0, r0, #12",
+                "stmia r0, {{r1-r6, r8-r10}}",
+                "b 1b",
+                "4:",
                 "vpop {{d8-d11}}",
                 "pop {{r4-r11, pc}}",
             )
@@ -158,32 +176,43 @@ unsafe impl Core for Mve {
     }
 
     fn reading(room: &Room, place: usize) -> [*const u8; POSITIONS] {
-        [0, 1, 2].map(|position: usize| room.0[position].as_ptr().wrapping_add(place).cast())
+        core::array::from_fn(|position| room.0[position].as_ptr().wrapping_add(place).cast())
     }
 
     #[inline(always)]
     fn in_place<'a>(window: impl Fn(usize) -> Option<&'a [u8]>) -> Option<[*const u8; POSITIONS]> {
-        Some([window(0)?.as_ptr(), window(1)?.as_ptr(), window(2)?.as_ptr()])
+        let mut windows = [core::ptr::null(); POSITIONS];
+        for (position, to) in windows.iter_mut().enumerate() {
+            *to = window(position)?.as_ptr();
+        }
+        Some(windows)
     }
 
     #[inline(always)]
-    unsafe fn dot(windows: [*const u8; POSITIONS], weights: Weights, start: Option<Params>, sums: &mut Sums) {
+    unsafe fn dot(
+        windows: [*const u8; POSITIONS],
+        weights: Weights,
+        start: Option<Params>,
+        positions: usize,
+        sums: &mut Sums,
+    ) {
         let sums = sums.0.as_mut_ptr();
-        let work = Work {
-            windows,
+        let mut work = Work {
             quads: weights.quads,
-            weights: weights.first.wrapping_sub(LANES * QUAD_BYTES),
+            triples: positions.div_ceil(TRIPLE),
             sums,
             end_of_sums: sums.wrapping_add(weights.channels.next_multiple_of(PAIR)),
+            weights: weights.first.wrapping_sub(LANES * QUAD_BYTES),
             bias: start.map_or(core::ptr::null(), |params| params.bias),
             offsets: [0, 1, 2, 3].map(|quad| quad * QUAD_BYTES as u32),
+            windows,
         };
         // SAFETY: the caller's: windows and weights have so many quads. There are one to sixteen channels, the first of an
         // even number, so a pair never leaves its block; `sums` has sixteen numbers a position.
         unsafe {
             match start {
-                Some(_) => dot_from_biases(&work),
-                None => dot_on(&work),
+                Some(_) => dot_from_biases(&mut work),
+                None => dot_on(&mut work),
             }
         }
     }
