@@ -29,11 +29,16 @@ mod convert;
 mod fit;
 mod frame;
 mod paced;
+mod row_fit;
+mod rows;
+mod spans;
 mod still;
 
 pub use fit::{FitError, fit};
-pub use frame::{Frame, FrameError, PixelFormat};
+pub use frame::{Frame, FrameError, FrameShape, PixelFormat};
 pub use paced::Paced;
+pub use row_fit::{RowError, RowFit};
+pub use rows::{CaptureError, RowSource};
 pub use still::StillSource;
 
 /// Whatever delivers frames: a camera driver, a file, a test.
