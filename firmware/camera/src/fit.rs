@@ -50,6 +50,15 @@ const SUMS: usize = 96;
 ///
 /// [`RowFit`] gives the same bytes of a frame that arrives row by row.
 ///
+/// ```
+/// use cardinal_camera::{Frame, PixelFormat, fit};
+///
+/// let frame = Frame::new(2, 2, PixelFormat::Grey8, &[10, 20, 30, 40]).unwrap();
+/// let mut input = [0; 1];
+/// fit(&frame, &mut input, 1, 1, 1).unwrap();
+/// assert_eq!(input, [25]);
+/// ```
+///
 /// # Errors
 /// The input has a side of 0 or over 65,535, or neither 1 nor 3 channels; or `out` has another length. `out` is
 /// untouched then.

@@ -261,11 +261,11 @@ mod tests {
             let shape = FrameShape::new(2, 3, PixelFormat::Rgb565).unwrap();
             let (mut out, mut scratch) = ([0; 2], [0; 1]);
             let mut rows = RowFit::new(shape, &mut out, 2, 1, 1, &mut scratch).unwrap();
-            let pushed = lengths.iter().fold(Ok(()), |_, &len| rows.push(&[0; 8][..len]));
+            let pushed = lengths.iter().map(|&len| rows.push(&[0; 8][..len])).last();
             let finished = rows.finish();
             assert_eq!(finished, expected, "{lengths:?}");
-            if pushed.is_err() {
-                assert_eq!(pushed, expected, "{lengths:?}");
+            if let Some(Err(error)) = pushed {
+                assert_eq!(Err(error), expected, "{lengths:?}");
             }
         }
     }
