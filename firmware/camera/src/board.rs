@@ -85,24 +85,27 @@ impl Board {
         }
     }
 
-    fn chip_read(&mut self, register: u8) -> u8 {
+    fn chip_read(&mut self, register: u8, bytes: &mut [u8]) {
+        assert!(bytes.len() == 1 || register == 0x3c, "only bursts read more than one byte");
         let len = self.picture.len().to_le_bytes();
-        match register {
-            0x00 => self.test,
-            0x3c | 0x3d => {
-                let position = self.fifo.as_mut().expect("captured");
-                *position += 1;
-                self.picture[*position - 1]
+        let value = match (register, &mut self.fifo) {
+            _ if self.stuck.is_some() => self.stuck.unwrap(),
+            (0x3c | 0x3d, Some(position)) => {
+                bytes.copy_from_slice(&self.picture[*position..][..bytes.len()]);
+                *position += bytes.len();
+                return;
             }
-            0x40 => 0x55,
-            0x41 => {
+            (0x00, _) => self.test,
+            (0x40, _) => 0x55,
+            (0x41, fifo) => {
                 self.polls += 1;
-                if self.fifo.is_some() && self.polls > self.busy { 0x08 } else { 0x01 }
+                if fifo.is_some() && self.polls > self.busy { 0x08 } else { 0x01 }
             }
             // The top bit of the length means nothing.
-            0x42..=0x44 => len[usize::from(register - 0x42)] | if register == 0x44 { 0x80 } else { 0 },
-            other => panic!("{other:x}"),
-        }
+            (0x42..=0x44, _) => len[usize::from(register - 0x42)] | if register == 0x44 { 0x80 } else { 0 },
+            other => panic!("{other:x?}"),
+        };
+        bytes.fill(value);
     }
 }
 
@@ -142,8 +145,7 @@ impl spi::SpiDevice for Port {
                 board.chip_write(*command & 0x7f, *value);
             }
             [spi::Operation::Write([command]), spi::Operation::Read(bytes)] => {
-                assert!(bytes.len() == 1 || *command == 0x3c, "only bursts read more than one byte");
-                bytes.fill_with(|| board.stuck.unwrap_or_else(|| board.chip_read(*command)));
+                board.chip_read(*command, bytes);
             }
             other => panic!("{other:x?}"),
         }

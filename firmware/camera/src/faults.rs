@@ -122,7 +122,7 @@ impl<S: RowSource> RowSource for FaultInjector<'_, S> {
 }
 
 /// A linear congruential generator (Numerical Recipes' constants), of which the top bits are the better ones.
-fn noise(state: &mut u32) -> u8 {
+pub(crate) fn noise(state: &mut u32) -> u8 {
     *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     (*state >> 24) as u8
 }

@@ -64,10 +64,11 @@ const SUMS: usize = 96;
 /// untouched then.
 pub fn fit(frame: &Frame<'_>, out: &mut [u8], height: u32, width: u32, channels: u32) -> Result<(), FitError> {
     let plan = Plan::new(frame.shape(), out.len(), [height, width, channels])?;
-    for first_column in (0..plan.width).step_by(SUMS / plan.channels) {
+    let columns = if plan.channels == 1 { SUMS } else { SUMS / 3 };
+    for first_column in (0..plan.width).step_by(columns) {
         let mut sums = [0; SUMS];
-        let mut columns = RowFit::of_columns(plan.clone(), first_column, &mut sums, out);
-        frame.rows().for_each(|row| columns.add(row));
+        let mut rows = RowFit::of_columns(plan.clone(), first_column, &mut sums, out);
+        frame.rows().for_each(|row| rows.add(row));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! | [`FrameSource`] | [`RowSource`] | what a camera driver implements |
 //! | [`fit()`] | [`RowFit`] | pixels to input bytes, the same ones |
 //!
-//! A frame of 320 × 240 takes 150 KB, too many beside a model in a small machine's memory; its rows take 640 bytes.
+//! A frame of 320 × 240 takes 150 KB, too many beside a model in a small machine's memory; a row takes 640 bytes.
 //! [`arducam`] is a camera that delivers such rows, [`ov2640`] the sensor on it. [`StillSource`] stands in for a camera
 //! that is not there, [`Paced`] slows one down, [`FaultInjector`] lets one go wrong.
 //!

@@ -84,10 +84,12 @@ impl<'a> RowFit<'a> {
     pub fn push(&mut self, row: &[u8]) -> Result<(), RowError> {
         let (expected, given) = (self.plan.frame.row_len(), row.len());
         let height = u32::from(self.plan.frame.height());
-        if self.error.is_none() && self.seen == height {
-            self.error = Some(RowError::Count { expected: height, given: height + 1 });
-        } else if self.error.is_none() && given != expected {
-            self.error = Some(RowError::Length { row: self.seen, expected, given });
+        if self.error.is_none() {
+            self.error = if self.seen == height {
+                Some(RowError::Count { expected: height, given: height + 1 })
+            } else {
+                (given != expected).then_some(RowError::Length { row: self.seen, expected, given })
+            };
         }
         self.error.map_or(Ok(()), Err)?;
         self.add(row);
@@ -132,7 +134,8 @@ impl<'a> RowFit<'a> {
             let first = self.done * self.plan.width + self.first_column;
             let out = self.out.as_chunks_mut::<C>().0.iter_mut().skip(first);
             for ((columns, sum), out) in zip(zip(self.plan.columns.clone(), &mut *sums), out) {
-                let count = (span.len() * columns.len()) as u32;
+                // Never 0; saying so once more spares the compiler a panic.
+                let count = (span.len() * columns.len()).max(1) as u32;
                 *out = core::mem::replace(sum, [0; C]).map(|sum| ((sum + count / 2) / count) as u8);
             }
             self.done += 1;
@@ -176,6 +179,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::faults::noise;
     use crate::{Frame, fit};
 
     /// What `fit` promises, pixel by pixel, from the formula alone.
@@ -203,22 +207,14 @@ mod tests {
         out
     }
 
-    fn noise(len: usize) -> Vec<u8> {
-        let mut state = 1_u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
-        (0..len).map(|_| next()).collect()
-    }
-
     #[test]
     fn rows_give_the_bytes_of_the_whole_frame() {
         // Across 1, 32 and 96, the last two where `fit` starts another turn.
         let inputs = [1, 2, 3, 5, 7, 8, 13, 31, 33, 97];
         let frames = [(1, 1), (2, 1), (2, 7), (6, 4), (12, 5), (8, 8), (40, 3), (64, 48), (100, 9), (4, 60)];
         let formats = [PixelFormat::Grey8, PixelFormat::Rgb888, PixelFormat::Rgb565, PixelFormat::Yuv422];
-        let bytes = noise(64 * 48 * 3);
+        let mut state = 1;
+        let bytes: Vec<u8> = (0..64 * 48 * 3).map(|_| noise(&mut state)).collect();
         for (k, (from_width, from_height)) in frames.into_iter().enumerate() {
             for (n, (height, width)) in inputs.iter().flat_map(|h| inputs.map(|w| (*h, w))).enumerate() {
                 let format = match formats[(n + k) % formats.len()] {

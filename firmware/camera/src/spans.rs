@@ -23,8 +23,8 @@ impl Spans {
         // Products of two 16-bit sides fit in 32 bits.
         let [from_height, from_width] = from.map(u32::from);
         let [to_height, to_width] = to.map(u32::from);
-        let crop_height = (from_width * to_height / to_width).clamp(1, from_height);
-        let crop_width = (from_height * to_width / to_height).clamp(1, from_width);
+        let crop_height = (from_width * to_height / to_width).min(from_height).max(1);
+        let crop_width = (from_height * to_width / to_height).min(from_width).max(1);
         let spans = |from: u32, crop, to| Spans { start: (from - crop) / 2, remainder: 0, crop, to, left: to };
         [spans(from_height, crop_height, to_height), spans(from_width, crop_width, to_width)]
     }

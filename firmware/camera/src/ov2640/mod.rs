@@ -1,8 +1,8 @@
 //! OmniVision OV2640 image sensor: its registers, over I²C. The pixels leave it by a parallel port, into something like
 //! the FIFO of [`arducam`](crate::arducam).
 //!
-//! Facts are from OmniVision's OV2640 data sheet 2.2 and ArduCAM's OV2640 software guide, which gives the formulas of
-//! exposure and gain.
+//! Registers have the names of OmniVision's OV2640 data sheet 2.2. What their bits do is as the Linux and Zephyr drivers
+//! have it; the formulas of exposure and gain are ArduCAM's, from its OV2640 software guide.
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{Error, ErrorKind, I2c};

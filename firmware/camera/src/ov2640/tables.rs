@@ -1,8 +1,8 @@
 //! Register values, as (register, value) in the order of writing.
 //!
-//! The data sheet names few of the registers that it tells to set; it lists the others as reserved. Their values here
-//! are OmniVision's reference settings for a 15 frames a second UXGA picture, on which the Linux driver
-//! (`drivers/media/i2c/ov2640.c`) and ArduCAM's library (`OV2640_QVGA`) agree. Where those differ, a comment says so.
+//! The data sheet names few of these registers and lists the others as reserved. Their values are OmniVision's reference
+//! settings for 1600 × 1200 pixels at 15 frames a second, on which the Linux driver (`drivers/media/i2c/ov2640.c`) and
+//! ArduCAM's Arduino library (`OV2640_QVGA`) agree; a comment says where only one of them sets a register.
 
 use super::Output;
 
@@ -63,7 +63,7 @@ pub(super) const DSP: [(u8, u8); 111] = [
 #[rustfmt::skip]
 pub(super) const QVGA: [(u8, u8); 16] = [
     (0xe0, 0x04), // RESET: holds the video port.
-    (0x8c, 0x00), (0xc0, 0xc8), (0xc1, 0x96), // SIZEL, HSIZE8, VSIZE8: an eighth of the pixels from the sensor.
+    (0x8c, 0x00), (0xc0, 0xc8), (0xc1, 0x96), // SIZEL (Linux only), HSIZE8, VSIZE8: an eighth of the sensor's pixels.
     (0x86, 0x3d), // CTRL2: scaler and colour matrix on.
     (0x51, 0x90), (0x52, 0x2c), // HSIZE, VSIZE: a quarter of those used, all of them,
     (0x53, 0x00), (0x54, 0x00), // XOFFL, YOFFL: from the corner,

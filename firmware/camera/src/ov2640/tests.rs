@@ -1,4 +1,4 @@
-//! Register numbers and values here are the data sheet's, written out.
+//! Register numbers and values are written out here, apart from the two long tables.
 
 use std::vec;
 use std::vec::Vec;
@@ -78,7 +78,7 @@ fn init_of_both_outputs() {
     }
 }
 
-/// What the registers say in the end, from the data sheet's descriptions.
+/// What the registers say in the end, put together from their bits as the Linux driver names them.
 #[test]
 fn registers_after_init() {
     let mut port = Port::new();
