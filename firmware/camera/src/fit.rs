@@ -1,8 +1,7 @@
 //! From a frame of any size to a model's input.
 
-use core::ops::Range;
-
-use crate::{Frame, convert};
+use crate::Frame;
+use crate::row_fit::{Plan, RowFit};
 
 /// Why a frame cannot become an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +26,18 @@ pub enum FitError {
         /// Bytes of the buffer.
         given: usize,
     },
+    /// Too little room for the sums of one row of the input.
+    #[error("one row takes {expected} sums, but the scratch has {given}: lengthen it")]
+    Scratch {
+        /// width × channels.
+        expected: usize,
+        /// Sums that fit into the scratch.
+        given: usize,
+    },
 }
+
+/// Sums that [`fit`] keeps on the stack; it goes over the frame once for every so many of an input row.
+const SUMS: usize = 96;
 
 /// Fills `out` with the frame's centre, as height × width × channels bytes; 1 channel is luma, 3 are RGB.
 ///
@@ -38,62 +48,29 @@ pub enum FitError {
 /// Fit for a live preview and for the first bring-up. A model's accuracy was measured with the resampling and the crop
 /// stored in its file, which differ a little: most take a smaller part of the centre.
 ///
+/// [`RowFit`] gives the same bytes of a frame that arrives row by row.
+///
+/// ```
+/// use cardinal_camera::{Frame, PixelFormat, fit};
+///
+/// let frame = Frame::new(2, 2, PixelFormat::Grey8, &[10, 20, 30, 40]).unwrap();
+/// let mut input = [0; 1];
+/// fit(&frame, &mut input, 1, 1, 1).unwrap();
+/// assert_eq!(input, [25]);
+/// ```
+///
 /// # Errors
 /// The input has a side of 0 or over 65,535, or neither 1 nor 3 channels; or `out` has another length. `out` is
 /// untouched then.
 pub fn fit(frame: &Frame<'_>, out: &mut [u8], height: u32, width: u32, channels: u32) -> Result<(), FitError> {
-    let side = |n| u16::try_from(n).ok().filter(|&n| n > 0);
-    let (Some(rows), Some(columns), 1 | 3) = (side(height), side(width), channels) else {
-        return Err(FitError::Input { height, width, channels });
-    };
-    let pixels = usize::from(rows).saturating_mul(usize::from(columns));
-    let expected = pixels.saturating_mul(if channels == 1 { 1 } else { 3 });
-    if out.len() != expected {
-        return Err(FitError::Length { expected, given: out.len() });
-    }
-    let format = frame.format();
-    if channels == 1 {
-        scale(frame, out, [rows, columns], |row, x| convert::grey(format, row, x));
-    } else {
-        scale(frame, out, [rows, columns], |row, x| convert::rgb(format, row, x));
+    let plan = Plan::new(frame.shape(), out.len(), [height, width, channels])?;
+    let columns = if plan.channels == 1 { SUMS } else { SUMS / 3 };
+    for first_column in (0..plan.width).step_by(columns) {
+        let mut sums = [0; SUMS];
+        let mut rows = RowFit::of_columns(plan.clone(), first_column, &mut sums, out);
+        frame.rows().for_each(|row| rows.add(row));
     }
     Ok(())
-}
-
-/// `fit` for `C` channels, of which `pixel` reads those of one pixel of a row. `out` is of `size` (height, width).
-fn scale<const C: usize>(frame: &Frame<'_>, out: &mut [u8], size: [u16; 2], pixel: impl Fn(&[u8], usize) -> [u8; C]) {
-    let [down, across] = spans(frame, size);
-    for (rows, out_row) in down.zip(out.chunks_exact_mut(usize::from(size[1]) * C)) {
-        for (columns, out_pixel) in across.clone().zip(out_row.as_chunks_mut::<C>().0) {
-            // At most 2^24 pixels of 255, and half of that for rounding: below 2^32.
-            let mut sum = [0; C];
-            for row in frame.rows().skip(rows.start).take(rows.len()) {
-                for x in columns.clone() {
-                    let values = pixel(row, x);
-                    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += u32::from(value));
-                }
-            }
-            let count = (rows.len() * columns.len()) as u32;
-            *out_pixel = sum.map(|sum| ((sum + count / 2) / count) as u8);
-        }
-    }
-}
-
-/// For each output row, then for each output column: the frame's rows or columns that it covers, never none.
-fn spans(frame: &Frame<'_>, [height, width]: [u16; 2]) -> [impl Iterator<Item = Range<usize>> + Clone; 2] {
-    // Products of two 16-bit sides fit in 32 bits.
-    let [from_height, from_width] = [u32::from(frame.height()), u32::from(frame.width())];
-    let [to_height, to_width] = [u32::from(height), u32::from(width)];
-    let crop_height = (from_width * to_height / to_width).clamp(1, from_height);
-    let crop_width = (from_height * to_width / to_height).clamp(1, from_width);
-    let spans = |from: u32, crop: u32, to: u32| {
-        let start = (from - crop) / 2;
-        (0..to).map(move |i| {
-            let (first, end) = (start + i * crop / to, start + (i + 1) * crop / to);
-            first as usize..end.max(first + 1) as usize
-        })
-    };
-    [spans(from_height, crop_height, to_height), spans(from_width, crop_width, to_width)]
 }
 
 #[cfg(test)]

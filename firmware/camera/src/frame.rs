@@ -27,12 +27,19 @@ impl PixelFormat {
     }
 }
 
-/// One image, borrowed from whoever holds its bytes. Never empty, and exactly as many bytes as its size asks for.
+/// Size and encoding of a frame. Never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct FrameShape {
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    pub(crate) format: PixelFormat,
+}
+
+/// One image, borrowed from whoever holds its bytes: exactly as many as its shape asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    width: u16,
-    height: u16,
-    format: PixelFormat,
+    shape: FrameShape,
     bytes: &'a [u8],
 }
 
@@ -65,6 +72,48 @@ pub enum FrameError {
     },
 }
 
+impl FrameShape {
+    /// A shape of `width` × `height` pixels.
+    ///
+    /// # Errors
+    /// A side is 0, there are over [`Frame::MAX_PIXELS`] pixels, or `width` is odd for [`PixelFormat::Yuv422`].
+    pub const fn new(width: u16, height: u16, format: PixelFormat) -> Result<Self, FrameError> {
+        let pixels = width as u32 * height as u32;
+        if pixels == 0 || pixels > Frame::MAX_PIXELS {
+            return Err(FrameError::Size { width, height });
+        }
+        if matches!(format, PixelFormat::Yuv422) && width % 2 == 1 {
+            return Err(FrameError::OddWidth { width });
+        }
+        Ok(FrameShape { width, height, format })
+    }
+
+    /// Pixels in a row, at least 1.
+    pub const fn width(self) -> u16 {
+        self.width
+    }
+
+    /// Rows, at least 1.
+    pub const fn height(self) -> u16 {
+        self.height
+    }
+
+    /// Encoding of the pixels.
+    pub const fn format(self) -> PixelFormat {
+        self.format
+    }
+
+    /// Bytes of a row.
+    pub const fn row_len(self) -> usize {
+        self.width as usize * self.format.bytes_per_pixel()
+    }
+
+    /// Bytes of a frame.
+    pub const fn frame_len(self) -> usize {
+        self.row_len().saturating_mul(self.height as usize)
+    }
+}
+
 impl<'a> Frame<'a> {
     /// Most pixels of a frame; up to there, [`fit`](crate::fit()) can sum them in 32 bits.
     pub const MAX_PIXELS: u32 = 1 << 24;
@@ -72,36 +121,36 @@ impl<'a> Frame<'a> {
     /// A frame of `width` × `height` pixels.
     ///
     /// # Errors
-    /// A side is 0, there are over [`Frame::MAX_PIXELS`] pixels, `width` is odd for [`PixelFormat::Yuv422`], or `bytes`
-    /// is not exactly width × height × [`bytes_per_pixel`](PixelFormat::bytes_per_pixel) long.
+    /// As [`FrameShape::new`], or `bytes` is not exactly [`FrameShape::frame_len`] long.
     pub const fn new(width: u16, height: u16, format: PixelFormat, bytes: &'a [u8]) -> Result<Self, FrameError> {
-        let pixels = width as u32 * height as u32;
-        if pixels == 0 || pixels > Self::MAX_PIXELS {
-            return Err(FrameError::Size { width, height });
+        let shape = match FrameShape::new(width, height, format) {
+            Ok(shape) => shape,
+            Err(error) => return Err(error),
+        };
+        if bytes.len() != shape.frame_len() {
+            return Err(FrameError::Length { expected: shape.frame_len(), given: bytes.len() });
         }
-        if matches!(format, PixelFormat::Yuv422) && width % 2 == 1 {
-            return Err(FrameError::OddWidth { width });
-        }
-        let expected = (pixels as usize).saturating_mul(format.bytes_per_pixel());
-        if bytes.len() != expected {
-            return Err(FrameError::Length { expected, given: bytes.len() });
-        }
-        Ok(Frame { width, height, format, bytes })
+        Ok(Frame { shape, bytes })
+    }
+
+    /// Size and encoding.
+    pub const fn shape(&self) -> FrameShape {
+        self.shape
     }
 
     /// Pixels in a row, at least 1.
     pub const fn width(&self) -> u16 {
-        self.width
+        self.shape.width
     }
 
     /// Rows, at least 1.
     pub const fn height(&self) -> u16 {
-        self.height
+        self.shape.height
     }
 
     /// Encoding of the pixels.
     pub const fn format(&self) -> PixelFormat {
-        self.format
+        self.shape.format
     }
 
     /// All pixels.
@@ -111,7 +160,8 @@ impl<'a> Frame<'a> {
 
     /// The rows from the top.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.bytes.chunks_exact(usize::from(self.width) * self.format.bytes_per_pixel())
+        // A shape is never empty; saying so once more spares the compiler a panic.
+        self.bytes.chunks_exact(self.shape.row_len().max(1))
     }
 }
 
