@@ -8,9 +8,9 @@ use core::arch::{asm, naked_asm};
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::conv::{Added, Finish, Params, Sums, Weights, conv};
+use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
 use super::dsp::{self, linear};
-use super::window::Strip;
+use super::window::{Strip, Taps};
 use super::Core;
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
@@ -39,8 +39,6 @@ const POSITIONS: usize = 12;
 /// Positions and channels that are computed together.
 const TRIPLE: usize = 3;
 const PAIR: usize = 2;
-/// 64 channels of a grouped 3×3 convolution.
-const QUADS: usize = 144;
 /// Quads of a vector.
 const LANES: usize = 4;
 
@@ -136,7 +134,6 @@ dot!(dot_on, "ldrd r0, r6, [r11]", "ldrd r2, r8, [r11, #64]", "ldrd r4, r10, [r1
 // SAFETY: the functions below keep to the trait's words; see each.
 unsafe impl Core for Mve {
     const POSITIONS: usize = POSITIONS;
-    const QUADS: usize = QUADS;
     type Room = Room;
     type Reading = [*const u8; POSITIONS];
 
@@ -145,32 +142,15 @@ unsafe impl Core for Mve {
     }
 
     #[inline(always)]
-    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, flip: u32) {
+    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, taps: Taps, flip: u32) {
         let row = room.0[to.position].as_mut_ptr().wrapping_add(to.place);
+        let window = to.window;
         // SAFETY: the caller's.
         unsafe {
             match to.run {
-                1 => scatter(row, from, to.groups, [0, 1, 2, 3].map(|group| group * to.window), LANES * to.window, flip),
-                2 => {
-                    let offsets = [0, 1, to.window, to.window + 1];
-                    scatter(row, from, 2 * to.groups, offsets, 2 * to.window, flip);
-                }
-                run => {
-                    for group in 0..to.groups {
-                        let row = row.wrapping_add(group * to.window);
-                        copy(row, from.wrapping_add(group * run * QUAD), run * QUAD, flip);
-                    }
-                }
-            }
-        }
-    }
-
-    unsafe fn fill(room: &mut Room, to: Strip, quad: [u8; QUAD], flip: u32) {
-        let quad = u32::from_ne_bytes(quad) ^ flip;
-        for group in 0..to.groups {
-            let first = to.place + group * to.window;
-            for place in room.0[to.position].iter_mut().skip(first).take(to.run) {
-                *place = quad;
+                1 => scatter(row, from, to, taps, [0, 1, 2, 3].map(|group| group * window), LANES * window, flip),
+                2 => scatter(row, from, to, taps, [0, 1, window, window + 1], 2 * window, flip),
+                _ => copy(row, from, to, taps, flip),
             }
         }
     }
@@ -237,64 +217,103 @@ unsafe impl Core for Mve {
     }
 }
 
-/// Copies words to places: four at these offsets, in words, the next four `step` words behind them, and so on.
+/// Copies each tap's quads of all groups to places: four at these offsets, in quads, the next four `step` behind them, and so on.
 ///
 /// # Safety
-/// So many words can be read, and written to their places.
+/// As of [`Core::put`].
 #[inline(always)]
-unsafe fn scatter(to: *mut u32, from: *const u8, words: usize, offsets: [usize; LANES], step: usize, flip: u32) {
+unsafe fn scatter(
+    mut to: *mut u32,
+    mut from: *const u8,
+    strip: Strip,
+    taps: Taps,
+    offsets: [usize; LANES],
+    step: usize,
+    flip: u32,
+) {
     let offsets = offsets.map(|offset| offset * size_of::<u32>());
-    // SAFETY: the caller's; predication leaves out what is beyond `words`.
-    unsafe {
-        asm!(
-            "vldrw.u32 q1, [{offsets}]",
-            "vdup.32 q2, {flip}",
-            "wlstp.32 lr, {words}, 3f",
-            "2:",
-            "vldrb.u8 q0, [{from}], #16",
-            "veor q0, q0, q2",
-            "vstrw.32 q0, [{to}, q1]",
-            "add {to}, {to}, {step}",
-            "letp lr, 2b",
-            "3:",
-            offsets = in(reg) offsets.as_ptr(),
-            flip = in(reg) flip,
-            words = in(reg) words,
-            from = inout(reg) from => _,
-            to = inout(reg) to => _,
-            step = in(reg) step * size_of::<u32>(),
-            out("lr") _,
-            out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
-            options(nostack),
-        );
+    for _ in 0..taps.rows {
+        // SAFETY: the caller's; predication leaves out what is beyond the quads of a tap.
+        unsafe {
+            asm!(
+                "vldrw.u32 q1, [{at}]",
+                "vdup.32 q2, {place}",
+                "2:",
+                "mov {at}, {tap}",
+                "mov {place}, {to}",
+                "dlstp.32 lr, {quads}",
+                "3:",
+                "vldrb.u8 q0, [{at}], #16",
+                "veor q0, q0, q2",
+                "vstrw.32 q0, [{place}, q1]",
+                "add {place}, {place}, {step}",
+                "letp lr, 3b",
+                "add {to}, {to}, {run}",
+                "add {tap}, {tap}, {across}",
+                "subs {columns}, {columns}, #1",
+                "bne 2b",
+                at = inout(reg) offsets.as_ptr() => _,
+                place = inout(reg) flip => _,
+                quads = in(reg) strip.groups * strip.run,
+                run = in(reg) strip.run * size_of::<u32>(),
+                tap = inout(reg) from => _,
+                to = inout(reg) to,
+                step = in(reg) step * size_of::<u32>(),
+                columns = inout(reg) taps.columns => _,
+                across = in(reg) taps.across,
+                out("lr") _,
+                out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
+                options(nostack),
+            );
+        }
+        from = from.wrapping_add(taps.down);
     }
 }
 
-/// Copies bytes, with the bits of `flip` inverted.
+/// Copies each tap's bytes of all groups.
 ///
 /// # Safety
-/// So many bytes can be read and written.
+/// As of [`Core::put`].
 #[inline(always)]
-unsafe fn copy(to: *mut u32, from: *const u8, bytes: usize, flip: u32) {
-    // SAFETY: the caller's; predication leaves out what is beyond `bytes`.
-    unsafe {
-        asm!(
-            "vdup.32 q1, {flip}",
-            "wlstp.8 lr, {bytes}, 3f",
-            "2:",
-            "vldrb.u8 q0, [{from}], #16",
-            "veor q0, q0, q1",
-            "vstrb.8 q0, [{to}], #16",
-            "letp lr, 2b",
-            "3:",
-            flip = in(reg) flip,
-            bytes = in(reg) bytes,
-            from = inout(reg) from => _,
-            to = inout(reg) to => _,
-            out("lr") _,
-            out("d0") _, out("d1") _, out("d2") _, out("d3") _,
-            options(nostack),
-        );
+unsafe fn copy(mut to: *mut u32, mut from: *const u8, strip: Strip, taps: Taps, flip: u32) {
+    let bytes = strip.run * QUAD;
+    for _ in 0..taps.rows {
+        let mut tap = from;
+        for _ in 0..taps.columns {
+            // SAFETY: the caller's; predication leaves out what is beyond `bytes`.
+            unsafe {
+                asm!(
+                    "vdup.32 q1, {flip}",
+                    "2:", // A group.
+                    "mov {place}, {to}",
+                    "dlstp.8 lr, {bytes}",
+                    "3:",
+                    "vldrb.u8 q0, [{from}], #16",
+                    "veor q0, q0, q1",
+                    "vstrb.8 q0, [{place}], #16",
+                    "letp lr, 3b",
+                    "add {from}, {from}, {back}",
+                    "add {to}, {to}, {window}",
+                    "subs {groups}, {groups}, #1",
+                    "bne 2b",
+                    flip = in(reg) flip,
+                    bytes = in(reg) bytes,
+                    // Loads step over whole vectors.
+                    back = in(reg) bytes.wrapping_sub(bytes.next_multiple_of(16)),
+                    window = in(reg) strip.window * size_of::<u32>(),
+                    groups = inout(reg) strip.groups => _,
+                    from = inout(reg) tap => _,
+                    to = inout(reg) to => _,
+                    place = out(reg) _,
+                    out("lr") _,
+                    out("d0") _, out("d1") _, out("d2") _, out("d3") _,
+                    options(nostack),
+                );
+            }
+            to = to.wrapping_add(strip.run);
+            tap = tap.wrapping_add(taps.across);
+        }
+        from = from.wrapping_add(taps.down);
     }
 }
 
