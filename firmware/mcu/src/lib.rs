@@ -10,6 +10,7 @@ pub mod golden;
 #[cfg(feature = "qemu")]
 pub mod host;
 pub mod model;
+pub mod random;
 pub mod stack;
 
 use cortex_m as _; // Its critical section, which defmt needs.

@@ -269,7 +269,7 @@ unsafe fn write_some(codes: Codes, finish: &Finish<'_>) {
 /// # Safety
 /// As in [`Core::finish`].
 #[inline(never)]
-unsafe fn clamp(finish: &Finish<'_>, output: *mut u8) {
+pub(super) unsafe fn clamp(finish: &Finish<'_>, output: *mut u8) {
     for position in 0..finish.positions {
         for channel in 0..finish.channels {
             let at = output.wrapping_add(position * finish.stride + channel).cast::<i8>();

@@ -199,6 +199,16 @@ unsafe impl Core for Mve {
 
     #[inline(always)]
     unsafe fn finish(sums: &Sums, finish: &Finish<'_>, output: *mut u8) {
+        if let (Added::Nothing, BLOCK) = (&finish.added, finish.channels) {
+            // SAFETY: the caller's; there is a position.
+            unsafe {
+                codes_of_blocks(sums, finish.multiplier, finish.bounds.zero_point, output, finish.stride, finish.positions);
+                if !finish.bounds.are_widest() {
+                    dsp::clamp(finish, output);
+                }
+            }
+            return;
+        }
         for position in 0..finish.positions {
             let row = |sums: &Sums| sums.0.as_ptr().wrapping_add(position * BLOCK);
             let (own, offset) = (row(sums), position * finish.stride);
@@ -314,6 +324,71 @@ unsafe fn copy(mut to: *mut u32, mut from: *const u8, strip: Strip, taps: Taps, 
             tap = tap.wrapping_add(taps.across);
         }
         from = from.wrapping_add(taps.down);
+    }
+}
+
+/// Requantizes whole blocks: multiplies the sums, rounds to nearest, ties to even, saturates to int8 and writes. Sums and
+/// multipliers are loaded so that a vector has every fourth channel, and narrowing twice puts them in order.
+///
+/// # Safety
+/// There are `positions`, at least one, of sixteen sums, and as many places for sixteen bytes, `stride` apart; and sixteen
+/// multipliers.
+#[inline(always)]
+unsafe fn codes_of_blocks(
+    sums: &Sums,
+    multiplier: *const f32,
+    zero_point: i32,
+    output: *mut u8,
+    stride: usize,
+    positions: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "vld40.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "vld41.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "vld42.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "vld43.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "dls lr, {positions}",
+            "2:",
+            "vld40.32 {{q0, q1, q2, q3}}, [{sums}]",
+            "vld41.32 {{q0, q1, q2, q3}}, [{sums}]",
+            "vld42.32 {{q0, q1, q2, q3}}, [{sums}]",
+            "vld43.32 {{q0, q1, q2, q3}}, [{sums}]!",
+            "vcvt.f32.s32 q0, q0",
+            "vcvt.f32.s32 q1, q1",
+            "vcvt.f32.s32 q2, q2",
+            "vcvt.f32.s32 q3, q3",
+            "vmul.f32 q0, q0, q4",
+            "vmul.f32 q1, q1, q5",
+            "vmul.f32 q2, q2, q6",
+            "vmul.f32 q3, q3, q7",
+            "vcvtn.s32.f32 q0, q0",
+            "vcvtn.s32.f32 q1, q1",
+            "vcvtn.s32.f32 q2, q2",
+            "vcvtn.s32.f32 q3, q3",
+            "vqmovnb.s32 q0, q0",
+            "vqmovnb.s32 q1, q1",
+            "vqmovnt.s32 q0, q2",
+            "vqmovnt.s32 q1, q3",
+            "vqadd.s16 q0, q0, {zero_point}",
+            "vqadd.s16 q1, q1, {zero_point}",
+            "vqmovnb.s16 q0, q0",
+            "vqmovnt.s16 q0, q1",
+            "vstrb.8 q0, [{output}]",
+            "add {output}, {output}, {stride}",
+            "le lr, 2b",
+            multiplier = in(reg) multiplier,
+            sums = inout(reg) sums.0.as_ptr() => _,
+            zero_point = in(reg) zero_point,
+            output = inout(reg) output => _,
+            stride = in(reg) stride,
+            positions = in(reg) positions,
+            out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _, out("d7") _,
+            out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _, out("d14") _, out("d15") _,
+            options(nostack),
+        );
     }
 }
 
