@@ -100,7 +100,11 @@ impl<'a> Cutter<'a> {
                 bias.copy_from_slice(&(random.below(40_001) as i32 - 20_000).to_le_bytes());
             }
             for multiplier in multiplier.chunks_exact_mut(4) {
-                let factor = random.below(1 << 16) as f32 * spread * 1e-6;
+                // Powers of two make ties, which any other rounding than to even gives away.
+                let factor = match random.below(2) {
+                    0 => random.below(1 << 16) as f32 * spread * 1e-6,
+                    _ => random.choose(&[0.25, 0.125, 0.0625, 0.007_812_5, 0.001_953_125, 0.000_488_281_25]),
+                };
                 multiplier.copy_from_slice(&factor.to_le_bytes());
             }
         }

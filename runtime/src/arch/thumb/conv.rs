@@ -219,7 +219,7 @@ impl Job<'_> {
                 for channels in self.spans(group) {
                     // SAFETY: the caller's.
                     unsafe {
-                        self.in_parts::<C>(group, &channels, &places[..C::POSITIONS], room, sums);
+                        self.in_parts::<C>(group, &channels, places, count, room, sums);
                         self.finish::<C>(&channels, first, count, sums);
                     }
                 }
@@ -229,14 +229,14 @@ impl Job<'_> {
         if let Some((projection, None)) = &projected {
             let part = Part { groups: 0..1, quads: 0..shortcut };
             // SAFETY: there is room for both products' windows.
-            unsafe { projection.source.read::<C>(&places[..C::POSITIONS], &part, &[], QUADS - shortcut, room) };
+            unsafe { self.read::<C>(projection, places, count, &part, QUADS - shortcut, room) };
         }
         for from in (0..self.groups).step_by(together) {
             let groups = from..(from + together).min(self.groups);
             if in_place.is_none() {
                 let part = Part { groups: groups.clone(), quads: 0..quads };
                 // SAFETY: `together` groups fit.
-                unsafe { self.product.source.read::<C>(&places[..C::POSITIONS], &part, &self.padding, 0, room) };
+                unsafe { self.read::<C>(&self.product, places, count, &part, 0, room) };
             }
             for (i, group) in groups.enumerate() {
                 let reading = in_place.unwrap_or_else(|| C::reading(room, i * quads));
@@ -270,6 +270,30 @@ impl Job<'_> {
         })
     }
 
+    /// Reads a product's windows of the tile's `count` positions into a room, from quad `to` of it on.
+    ///
+    /// # Safety
+    /// The part's quads fit there.
+    unsafe fn read<C: Core>(
+        &self,
+        product: &Product<'_>,
+        places: &[Place; MOST_POSITIONS],
+        count: usize,
+        part: &Part,
+        to: usize,
+        room: &mut C::Room,
+    ) {
+        let width = (self.args.output_shape.width as usize).max(1);
+        let mut first = 0;
+        while first < count {
+            let place = places[first];
+            let end = count.min(first + width - place[1]);
+            // SAFETY: the caller's; these positions share an output row.
+            unsafe { product.source.read::<C>(place, first..end, part, &self.padding, to, room) };
+            first = end;
+        }
+    }
+
     /// The sums of some channels of one group and block, whose windows are read part by part.
     ///
     /// # Safety
@@ -278,7 +302,8 @@ impl Job<'_> {
         &self,
         group: usize,
         channels: &Range<usize>,
-        places: &[Place],
+        places: &[Place; MOST_POSITIONS],
+        count: usize,
         room: &mut C::Room,
         sums: &mut [Sums; 2],
     ) {
@@ -290,8 +315,8 @@ impl Job<'_> {
                 let weights = product.weights(channels, &part.quads);
                 // SAFETY: a part is as large as the room; the weights are there, as the caller says.
                 unsafe {
-                    product.source.read::<C>(places, &part, &self.padding, 0, room);
-                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), places.len(), sums);
+                    self.read::<C>(product, places, count, &part, 0, room);
+                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), count, sums);
                 }
             }
         }

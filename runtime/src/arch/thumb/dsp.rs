@@ -10,7 +10,7 @@ use core::arch::naked_asm;
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::conv::{self, Added, Finish, Params, QUADS, Sums, Weights};
-use super::window::{Strip, Taps};
+use super::window::Strip;
 use super::Core;
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, LinearArgs, Storage};
@@ -162,19 +162,14 @@ unsafe impl Core for Dsp {
         Room([0; QUADS * WORDS])
     }
 
-    #[inline(always)]
-    unsafe fn put(room: &mut Room, to: Strip, mut from: *const u8, taps: Taps, flip: u32) {
-        let mut place = room.0.as_mut_ptr().wrapping_add(to.place * WORDS + 2 * to.position);
+    unsafe fn put(room: &mut Room, to: Strip, mut from: *const u8, next: usize, flip: u32) {
+        let mut place = room.0.as_mut_ptr().wrapping_add(to.place * WORDS + 2 * to.first);
         let jump = (to.window - to.run) * WORDS * size_of::<u32>();
-        for _ in 0..taps.rows {
-            let mut tap = from;
-            for _ in 0..taps.columns {
-                // SAFETY: the caller's.
-                unsafe { widen(place, tap, to.run, to.groups, jump, flip) };
-                place = place.wrapping_add(to.run * WORDS);
-                tap = tap.wrapping_add(taps.across);
-            }
-            from = from.wrapping_add(taps.down);
+        for _ in 0..to.count {
+            // SAFETY: the caller's.
+            unsafe { widen(place, from, to.run, to.groups, jump, flip) };
+            place = place.wrapping_add(2);
+            from = from.wrapping_add(next);
         }
     }
 

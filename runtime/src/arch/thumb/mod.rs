@@ -17,7 +17,7 @@ mod mve;
 mod window;
 
 use conv::{Finish, Params, Sums, Weights};
-use window::{Strip, Taps};
+use window::Strip;
 
 use crate::arch::all;
 use crate::kernels::Kernels;
@@ -45,12 +45,12 @@ unsafe trait Core {
     /// An empty room.
     fn room() -> Self::Room;
 
-    /// Writes quads into a room, tap by tap, with the bits of `flip` inverted.
+    /// Writes quads of neighbouring positions into a room, with the bits of `flip` inverted. Each position's start `next` bytes
+    /// behind those of the one before.
     ///
     /// # Safety
-    /// `to.position` is below `POSITIONS`, and all its quads, of all taps, are among the room's: see [`Strip`]. As many bytes
-    /// can be read from every tap on.
-    unsafe fn put(room: &mut Self::Room, to: Strip, from: *const u8, taps: Taps, flip: u32);
+    /// All positions are of a tile, there is one, and their quads are among the room's: see [`Strip`]. As many bytes can be read.
+    unsafe fn put(room: &mut Self::Room, to: Strip, from: *const u8, next: usize, flip: u32);
 
     /// The windows in a room from a quad on.
     fn reading(room: &Self::Room, place: usize) -> Self::Reading;

@@ -10,7 +10,7 @@ use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
 use super::dsp::{self, linear};
-use super::window::{Strip, Taps};
+use super::window::Strip;
 use super::Core;
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
@@ -41,6 +41,9 @@ const TRIPLE: usize = 3;
 const PAIR: usize = 2;
 /// Quads of a vector.
 const LANES: usize = 4;
+
+/// Bytes of a position's windows in a room.
+const ROW: usize = QUADS * size_of::<u32>();
 
 /// A tile's windows, one row a position.
 #[repr(C, align(16))]
@@ -141,16 +144,19 @@ unsafe impl Core for Mve {
         Room([[0; QUADS]; POSITIONS])
     }
 
-    #[inline(always)]
-    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, taps: Taps, flip: u32) {
-        let row = room.0[to.position].as_mut_ptr().wrapping_add(to.place);
+    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, next: usize, flip: u32) {
+        let place = room.0[to.first].as_mut_ptr().wrapping_add(to.place);
         let window = to.window;
         // SAFETY: the caller's.
         unsafe {
             match to.run {
-                1 => scatter(row, from, to, taps, [0, 1, 2, 3].map(|group| group * window), LANES * window, flip),
-                2 => scatter(row, from, to, taps, [0, 1, window, window + 1], 2 * window, flip),
-                _ => copy(row, from, to, taps, flip),
+                1 => scatter(place, from, next, to, [0, 1, 2, 3].map(|group| group * window), LANES * window, flip),
+                2 => scatter(place, from, next, to, [0, 1, window, window + 1], 2 * window, flip),
+                run => {
+                    for group in 0..to.groups {
+                        copy(place.wrapping_add(group * window), from.wrapping_add(group * run * QUAD), next, to, flip);
+                    }
+                }
             }
         }
     }
@@ -227,103 +233,92 @@ unsafe impl Core for Mve {
     }
 }
 
-/// Copies each tap's quads of all groups to places: four at these offsets, in quads, the next four `step` behind them, and so on.
+/// Copies each position's quads of all groups to places: four at these offsets, in quads, the next four `step` behind them, and
+/// so on.
 ///
 /// # Safety
 /// As of [`Core::put`].
 #[inline(always)]
 unsafe fn scatter(
-    mut to: *mut u32,
-    mut from: *const u8,
+    to: *mut u32,
+    from: *const u8,
+    next: usize,
     strip: Strip,
-    taps: Taps,
     offsets: [usize; LANES],
     step: usize,
     flip: u32,
 ) {
     let offsets = offsets.map(|offset| offset * size_of::<u32>());
-    for _ in 0..taps.rows {
-        // SAFETY: the caller's; predication leaves out what is beyond the quads of a tap.
-        unsafe {
-            asm!(
-                "vldrw.u32 q1, [{at}]",
-                "vdup.32 q2, {place}",
-                "2:",
-                "mov {at}, {tap}",
-                "mov {place}, {to}",
-                "dlstp.32 lr, {quads}",
-                "3:",
-                "vldrb.u8 q0, [{at}], #16",
-                "veor q0, q0, q2",
-                "vstrw.32 q0, [{place}, q1]",
-                "add {place}, {place}, {step}",
-                "letp lr, 3b",
-                "add {to}, {to}, {run}",
-                "add {tap}, {tap}, {across}",
-                "subs {columns}, {columns}, #1",
-                "bne 2b",
-                at = inout(reg) offsets.as_ptr() => _,
-                place = inout(reg) flip => _,
-                quads = in(reg) strip.groups * strip.run,
-                run = in(reg) strip.run * size_of::<u32>(),
-                tap = inout(reg) from => _,
-                to = inout(reg) to,
-                step = in(reg) step * size_of::<u32>(),
-                columns = inout(reg) taps.columns => _,
-                across = in(reg) taps.across,
-                out("lr") _,
-                out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
-                options(nostack),
-            );
-        }
-        from = from.wrapping_add(taps.down);
+    // SAFETY: the caller's; predication leaves out what is beyond the quads of a position.
+    unsafe {
+        asm!(
+            "vldrw.u32 q1, [{at}]",
+            "vdup.32 q2, {place}",
+            "2:",
+            "mov {at}, {from}",
+            "mov {place}, {to}",
+            "dlstp.32 lr, {quads}",
+            "3:",
+            "vldrb.u8 q0, [{at}], #16",
+            "veor q0, q0, q2",
+            "vstrw.32 q0, [{place}, q1]",
+            "add {place}, {place}, {step}",
+            "letp lr, 3b",
+            "add {from}, {from}, {next}",
+            "add {to}, {to}, #{row}",
+            "subs {count}, {count}, #1",
+            "bne 2b",
+            at = inout(reg) offsets.as_ptr() => _,
+            place = inout(reg) flip => _,
+            quads = in(reg) strip.groups * strip.run,
+            from = inout(reg) from => _,
+            next = in(reg) next,
+            to = inout(reg) to => _,
+            row = const ROW,
+            step = in(reg) step * size_of::<u32>(),
+            count = inout(reg) strip.count => _,
+            out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
+            options(nostack),
+        );
     }
 }
 
-/// Copies each tap's bytes of all groups.
+/// Copies each position's quads of one group.
 ///
 /// # Safety
 /// As of [`Core::put`].
 #[inline(always)]
-unsafe fn copy(mut to: *mut u32, mut from: *const u8, strip: Strip, taps: Taps, flip: u32) {
-    let bytes = strip.run * QUAD;
-    for _ in 0..taps.rows {
-        let mut tap = from;
-        for _ in 0..taps.columns {
-            // SAFETY: the caller's; predication leaves out what is beyond `bytes`.
-            unsafe {
-                asm!(
-                    "vdup.32 q1, {flip}",
-                    "2:", // A group.
-                    "mov {place}, {to}",
-                    "dlstp.8 lr, {bytes}",
-                    "3:",
-                    "vldrb.u8 q0, [{from}], #16",
-                    "veor q0, q0, q1",
-                    "vstrb.8 q0, [{place}], #16",
-                    "letp lr, 3b",
-                    "add {from}, {from}, {back}",
-                    "add {to}, {to}, {window}",
-                    "subs {groups}, {groups}, #1",
-                    "bne 2b",
-                    flip = in(reg) flip,
-                    bytes = in(reg) bytes,
-                    // Loads step over whole vectors.
-                    back = in(reg) bytes.wrapping_sub(bytes.next_multiple_of(16)),
-                    window = in(reg) strip.window * size_of::<u32>(),
-                    groups = inout(reg) strip.groups => _,
-                    from = inout(reg) tap => _,
-                    to = inout(reg) to => _,
-                    place = out(reg) _,
-                    out("lr") _,
-                    out("d0") _, out("d1") _, out("d2") _, out("d3") _,
-                    options(nostack),
-                );
-            }
-            to = to.wrapping_add(strip.run);
-            tap = tap.wrapping_add(taps.across);
-        }
-        from = from.wrapping_add(taps.down);
+unsafe fn copy(to: *mut u32, from: *const u8, next: usize, strip: Strip, flip: u32) {
+    // SAFETY: the caller's; predication leaves out what is beyond `bytes`.
+    unsafe {
+        asm!(
+            "vdup.32 q1, {place}",
+            "2:",
+            "mov {at}, {from}",
+            "mov {place}, {to}",
+            "dlstp.8 lr, {bytes}",
+            "3:",
+            "vldrb.u8 q0, [{at}], #16",
+            "veor q0, q0, q1",
+            "vstrb.8 q0, [{place}], #16",
+            "letp lr, 3b",
+            "add {from}, {from}, {next}",
+            "add {to}, {to}, #{row}",
+            "subs {count}, {count}, #1",
+            "bne 2b",
+            place = inout(reg) flip => _,
+            at = out(reg) _,
+            bytes = in(reg) strip.run * QUAD,
+            from = inout(reg) from => _,
+            next = in(reg) next,
+            to = inout(reg) to => _,
+            row = const ROW,
+            count = inout(reg) strip.count => _,
+            out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _,
+            options(nostack),
+        );
     }
 }
 

@@ -110,54 +110,71 @@ impl<'a> Source<'a> {
         self.columns == 1 || self.run_quads * QUAD <= LONGEST
     }
 
-    /// Reads windows into a core's room, from quad `to` of it on. `padding` holds at least as many padded quads as the part
-    /// has of one tap.
+    /// Reads the windows of neighbouring positions of one output row into a core's room, as those of `first` on, from quad `to`
+    /// of it on. `padding` holds at least as many padded quads as the part has of one tap.
     ///
     /// # Safety
-    /// The part's quads, over all groups, fit into the room behind `to`.
-    pub unsafe fn read<C: Core>(&self, places: &[Place], part: &Part, padding: &[u32], to: usize, room: &mut C::Room) {
+    /// The part's quads, over all groups, fit into the room behind `to`; so do the positions.
+    pub unsafe fn read<C: Core>(
+        &self,
+        [y, x]: Place,
+        positions: Range<usize>,
+        part: &Part,
+        padding: &[u32],
+        to: usize,
+        room: &mut C::Room,
+    ) {
         let [height, width, channels] = self.extent;
-        let [rows, columns] = self.kernel;
-        let whole = part.quads.len() == self.quads;
-        // The last quad of a run may end up to three bytes behind it; a further row keeps these inside the input.
-        let behind = usize::from(self.columns > 1);
-        let from = part.groups.start * self.run_len;
-        for (position, &[y, x]) in places.iter().enumerate() {
-            let top = (y * self.stride[0]).wrapping_sub(self.before[0]);
-            let left = (x * self.stride[1]).wrapping_sub(self.before[1]);
-            let mut strip =
-                Strip { position, place: to, run: self.run_quads, groups: part.groups.len(), window: self.quads };
-            if whole && top < height && top + rows + behind <= height && left < width && left + columns <= width {
-                let taps = Taps { rows, columns: self.runs, down: width * channels, across: channels };
-                let from = self.input.as_ptr().wrapping_add((top * width + left) * channels + from);
-                // SAFETY: the caller's, and the window lies inside the input.
-                unsafe { C::put(room, strip, from, taps, self.flip) };
-                continue;
-            }
-            // Of the window's quads, the first of this run.
-            let mut first = 0;
-            for row in (0..rows).map(|down| top.wrapping_add(down)) {
-                for column in (0..self.runs).map(|across| left.wrapping_add(across)) {
-                    let (start, end) = (first.max(part.quads.start), (first + self.run_quads).min(part.quads.end));
-                    let skip = (start - first) * QUAD;
-                    first += self.run_quads;
-                    strip.run = end.saturating_sub(start);
-                    if strip.run == 0 {
-                        continue;
-                    }
-                    // SAFETY: the caller's: the strip is the part's, of this run, which lies inside the input or elsewhere.
-                    unsafe {
-                        if self.columns > 1 {
-                            let run = self.mixed([row, column]);
-                            C::put(room, strip, run.as_ptr().wrapping_add(skip), Taps::ONE, self.flip);
-                        } else if row < height && column < width {
-                            let at = (row * width + column) * channels + from + skip;
-                            C::put(room, strip, self.input.as_ptr().wrapping_add(at), Taps::ONE, self.flip);
-                        } else {
-                            C::put(room, strip, padding.as_ptr().cast(), Taps::ONE, self.flip);
+        let [down, across] = self.stride;
+        let top = (y * down).wrapping_sub(self.before[0]);
+        let group = part.groups.start * self.run_len;
+        let count = positions.len();
+        for run in 0..self.runs {
+            // The first position's column, and the positions whose columns all lie inside.
+            let column = (x * across).wrapping_sub(self.before[1]).wrapping_add(run);
+            let outside = if column < width { 0 } else { column.wrapping_neg() };
+            let room_left = (width + outside).checked_sub(self.columns + if outside == 0 { column } else { 0 });
+            let left = outside.div_ceil(across).min(count);
+            let right = room_left.map_or(0, |columns| columns / across + 1).min(count).max(left);
+            for kernel_row in 0..self.kernel[0] {
+                let first = (kernel_row * self.runs + run) * self.run_quads;
+                let quads = first.max(part.quads.start)..(first + self.run_quads).min(part.quads.end);
+                if quads.is_empty() {
+                    continue;
+                }
+                let row = top.wrapping_add(kernel_row);
+                let skip = (quads.start - first) * QUAD;
+                let strip = Strip {
+                    first: positions.start,
+                    count,
+                    place: to + quads.start - part.quads.start,
+                    run: quads.len(),
+                    groups: part.groups.len(),
+                    window: self.quads,
+                };
+                // The last quad of a run may end up to three bytes behind it; in the last row, these may lie behind the input.
+                let inside = match row {
+                    row if row >= height || (self.columns > 1 && row + 1 == height) => 0..0,
+                    _ => left..right,
+                };
+                if !inside.is_empty() {
+                    let column = column.wrapping_add(inside.start * across);
+                    let from = self.input.as_ptr().wrapping_add((row * width + column) * channels + group + skip);
+                    // SAFETY: the caller's; these positions' runs lie inside the input.
+                    unsafe { C::put(room, strip.part(&inside), from, across * channels, self.flip) };
+                }
+                for rest in [0..inside.start, inside.end..count] {
+                    if self.columns == 1 && !rest.is_empty() {
+                        // SAFETY: the caller's.
+                        unsafe { C::put(room, strip.part(&rest), padding.as_ptr().cast(), 0, self.flip) };
+                    } else {
+                        for position in rest {
+                            let run = self.mixed([row, column.wrapping_add(position * across)]);
+                            let from = run.as_ptr().wrapping_add(skip);
+                            // SAFETY: the caller's.
+                            unsafe { C::put(room, strip.part(&(position..position + 1)), from, 0, self.flip) };
                         }
                     }
-                    strip.place += strip.run;
                 }
             }
         }
@@ -180,28 +197,22 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A window's runs, in bytes of the input.
-#[derive(Clone, Copy)]
-pub(super) struct Taps {
-    pub rows: usize,
-    pub columns: usize,
-    /// From one row to the next, and from one column.
-    pub down: usize,
-    pub across: usize,
-}
-
-impl Taps {
-    pub const ONE: Taps = Taps { rows: 1, columns: 1, down: 0, across: 0 };
-}
-
-/// Where bytes go in a core's room: into `run` quads from `place` on; then, `window` quads behind the first of these, into
-/// those of the next of the `groups`. The next tap's follow on the first.
+/// Where bytes go in a core's room. Of each position, into `run` quads from `place` on; then, `window` quads behind the first of
+/// these, into those of the next of the `groups`.
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
-    /// Of the tile.
-    pub position: usize,
+    /// Positions of the tile: the first, and how many.
+    pub first: usize,
+    pub count: usize,
     pub place: usize,
     pub run: usize,
     pub groups: usize,
     pub window: usize,
+}
+
+impl Strip {
+    /// Some of its positions.
+    fn part(&self, positions: &Range<usize>) -> Self {
+        Strip { first: self.first + positions.start, count: positions.len(), ..*self }
+    }
 }
