@@ -18,7 +18,8 @@ fn main() {
     // `-Ctarget-cpu=x` and `-C target-cpu=x` alike.
     let options = || flags.split('\x1f').map(|flag| flag.strip_prefix("-C").unwrap_or(flag).trim());
     let cpu = options().filter_map(|option| option.strip_prefix("target-cpu=")).next_back().unwrap_or("generic");
-    let features = options().filter_map(|option| option.strip_prefix("target-feature=")).flat_map(|list| list.split(','));
+    let features =
+        options().filter_map(|option| option.strip_prefix("target-feature=")).flat_map(|list| list.split(','));
     let mut mve = MVE.contains(&cpu);
     // ARMv7E-M is ARMv7-M with the extension.
     let mut dsp = mve || DSP.contains(&cpu) || target.starts_with("thumbv7em");

@@ -9,7 +9,8 @@ const BOARDS: [&str; 4] = ["mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547
 const ARENA_LEN_AT: usize = 16;
 
 fn main() {
-    let chosen = |board: &&&str| env::var_os(format!("CARGO_FEATURE_{}", board.to_uppercase().replace('-', "_"))).is_some();
+    let chosen =
+        |board: &&&str| env::var_os(format!("CARGO_FEATURE_{}", board.to_uppercase().replace('-', "_"))).is_some();
     let chosen: Vec<&&str> = BOARDS.iter().filter(chosen).collect();
     let [board] = chosen[..] else {
         panic!("choose one board: --features with one of {}", BOARDS.join(", "));

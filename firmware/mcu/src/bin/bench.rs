@@ -16,7 +16,12 @@ fn main() -> ! {
     board::start_clock();
     let started = board::now();
     let model = model::open(MODEL);
-    defmt::info!("{=str}: {=str} to verify the model: {=u32}", board::NAME, board::UNIT, board::elapsed(started, board::now()));
+    defmt::info!(
+        "{=str}: {=str} to verify the model: {=u32}",
+        board::NAME,
+        board::UNIT,
+        board::elapsed(started, board::now())
+    );
     let (header, _) = golden::header(golden::GOLDEN, &model);
     let image = &golden::GOLDEN[cardinal_runtime::format::golden::HEADER_LEN..][..header.image_len as usize];
     for &backend in kernels::available() {

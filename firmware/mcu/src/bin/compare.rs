@@ -65,6 +65,11 @@ fn main() -> ! {
             defmt::error!("image {=u32}: class {=u32}, and other logits than the host's", number, best);
         }
     }
-    defmt::info!("{=u32} of {=u32} images: logits equal the host's to the bit, checksum {=u32:08x}", equal, header.count, checksum);
+    defmt::info!(
+        "{=u32} of {=u32} images: logits equal the host's to the bit, checksum {=u32:08x}",
+        equal,
+        header.count,
+        checksum
+    );
     board::exit(if equal == header.count { Exit::Done } else { Exit::Wrong })
 }

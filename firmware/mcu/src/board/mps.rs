@@ -17,11 +17,7 @@ const FPGAIO: usize = if cfg!(feature = "mps2-an505") {
     0x4002_8000
 };
 /// Counts a second.
-const COUNTER_HZ: u64 = if cfg!(any(feature = "mps2-an505", feature = "mps3-an547")) {
-    20_000_000
-} else {
-    25_000_000
-};
+const COUNTER_HZ: u64 = if cfg!(any(feature = "mps2-an505", feature = "mps3-an547")) { 20_000_000 } else { 25_000_000 };
 /// COUNTER.
 const COUNTER: *const u32 = (FPGAIO + 0x18) as *const u32;
 /// PRESCALE: what COUNTER is divided by, less one.

@@ -49,7 +49,11 @@ pub(super) struct Weights {
 pub(super) enum Added<'a> {
     Nothing,
     /// Codes that lie as the output does, from here on. They may be the output itself.
-    Codes { at: *const i8, zero_point: i32, multiplier: f32 },
+    Codes {
+        at: *const i8,
+        zero_point: i32,
+        multiplier: f32,
+    },
     /// Sums of the same tile and channels, with their multipliers.
     Sums(&'a Sums, *const f32),
 }
@@ -122,9 +126,44 @@ impl<'a> Product<'a> {
         Weights { first, quads: quads.len(), channels: channels.len() }
     }
 
-    /// What a tile reads of it without a copy.
-    fn in_place<C: Core>(&self, places: &[Place; MOST_POSITIONS]) -> Option<C::Reading> {
-        C::in_place(|position| self.source.in_place(*places.get(position)?))
+    /// Where a tile's positions read it without a copy, if they can and the core does.
+    fn in_place<C: Core>(&self, tile: &Tile) -> Option<C::Reading> {
+        if !(C::READS_IN_PLACE && self.source.lies_in_place()) {
+            return None;
+        }
+        // Beyond the tile's end, any position is read again, and not written.
+        let mut windows = [self.source.at(tile.first); MOST_POSITIONS];
+        for (place, positions) in tile.rows() {
+            let mut at = self.source.at(place);
+            for window in &mut windows[positions] {
+                *window = at;
+                at = at.wrapping_add(self.source.step());
+            }
+        }
+        Some(C::reading_in_place(&windows))
+    }
+}
+
+/// Neighbouring output positions.
+#[derive(Clone, Copy)]
+struct Tile {
+    first: Place,
+    count: usize,
+    /// Of an output row.
+    width: usize,
+}
+
+impl Tile {
+    /// The positions of each output row, behind the first one's place.
+    fn rows(self) -> impl Iterator<Item = (Place, Range<usize>)> {
+        let Tile { first: [mut y, mut x], count, width } = self;
+        let mut from = 0;
+        core::iter::from_fn(move || {
+            let (start, place) = (from, [y, x]);
+            from = count.min(start + width - x);
+            (y, x) = (y + 1, 0);
+            (start < count).then_some((place, start..from))
+        })
     }
 }
 
@@ -148,28 +187,32 @@ pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
         _ => true,
     };
     // A file may lie anywhere in memory; whole words are loaded from one that does not lie badly.
-    let whole = product.source.is_readable() && product.is_whole(channels) && projection.as_ref().is_none_or(|projection| projection.is_whole(channels));
+    let whole = product.source.is_readable()
+        && product.is_whole(channels)
+        && projection.as_ref().is_none_or(|projection| projection.is_whole(channels));
     if !(per_group > 0 && codes && whole) {
         return all::conv::<{ all::SIGNED }>(args, output);
     }
     let width = (args.output_shape.width as usize).max(1);
     let padding_word = product.source.stored(args.pad_codes);
     let (bounds, padding) = (Bounds::new(args.requantize), [padding_word; QUADS]);
-    let job = Job { args, product, projection, output: output.as_mut_ptr(), channels, per_group, groups, bounds, padding };
+    let job = Job {
+        args,
+        product,
+        projection,
+        output: output.as_mut_ptr(),
+        channels,
+        per_group,
+        groups,
+        width,
+        bounds,
+        padding,
+    };
     let (mut room, mut sums) = (C::room(), [Sums::new(), Sums::new()]);
-    let mut next = [args.first / width, args.first % width];
     for first in (0..positions).step_by(C::POSITIONS) {
         let count = C::POSITIONS.min(positions - first);
-        let mut places = [next; MOST_POSITIONS];
-        for place in places.iter_mut().take(count) {
-            *place = next;
-            next = if next[1] + 1 < width { [next[0], next[1] + 1] } else { [next[0] + 1, 0] };
-        }
-        // Beyond the end the last position is read again, and not written.
-        let last = places[count - 1];
-        places.iter_mut().skip(count).for_each(|place| *place = last);
         // SAFETY: the tile's positions are in the output, and the weights and added codes are there.
-        unsafe { job.tile::<C>(first, count, &places, &mut room, &mut sums) };
+        unsafe { job.tile::<C>(first, count, &mut room, &mut sums) };
     }
 }
 
@@ -183,6 +226,8 @@ struct Job<'a> {
     /// Output channels of a group.
     per_group: usize,
     groups: usize,
+    /// Of the output.
+    width: usize,
     bounds: Bounds,
     /// Quads outside the input, as they are stored.
     padding: [u32; QUADS],
@@ -193,17 +238,12 @@ impl Job<'_> {
     ///
     /// # Safety
     /// They lie in the output; weights and added codes are as long as the shapes say.
-    unsafe fn tile<C: Core>(
-        &self,
-        first: usize,
-        count: usize,
-        places: &[Place; MOST_POSITIONS],
-        room: &mut C::Room,
-        sums: &mut [Sums; 2],
-    ) {
+    unsafe fn tile<C: Core>(&self, first: usize, count: usize, room: &mut C::Room, sums: &mut [Sums; 2]) {
+        let at = self.args.first + first;
+        let tile = Tile { first: [at / self.width, at % self.width], count, width: self.width };
         let quads = self.product.source.quads;
-        let in_place = self.product.in_place::<C>(places);
-        let projected = self.projection.as_ref().map(|projection| (projection, projection.in_place::<C>(places)));
+        let in_place = self.product.in_place::<C>(&tile);
+        let projected = self.projection.as_ref().map(|projection| (projection, projection.in_place::<C>(&tile)));
         let own = if in_place.is_some() { 0 } else { quads };
         let shortcut = match &projected {
             Some((projection, None)) => projection.source.quads,
@@ -219,7 +259,7 @@ impl Job<'_> {
                 for channels in self.spans(group) {
                     // SAFETY: the caller's.
                     unsafe {
-                        self.in_parts::<C>(group, &channels, places, count, room, sums);
+                        self.in_parts::<C>(group, &channels, &tile, room, sums);
                         self.finish::<C>(&channels, first, count, sums);
                     }
                 }
@@ -229,14 +269,14 @@ impl Job<'_> {
         if let Some((projection, None)) = &projected {
             let part = Part { groups: 0..1, quads: 0..shortcut };
             // SAFETY: there is room for both products' windows.
-            unsafe { self.read::<C>(projection, places, count, &part, QUADS - shortcut, room) };
+            unsafe { self.read::<C>(projection, &tile, &part, QUADS - shortcut, room) };
         }
         for from in (0..self.groups).step_by(together) {
             let groups = from..(from + together).min(self.groups);
             if in_place.is_none() {
                 let part = Part { groups: groups.clone(), quads: 0..quads };
                 // SAFETY: `together` groups fit.
-                unsafe { self.read::<C>(&self.product, places, count, &part, 0, room) };
+                unsafe { self.read::<C>(&self.product, &tile, &part, 0, room) };
             }
             for (i, group) in groups.enumerate() {
                 let reading = in_place.unwrap_or_else(|| C::reading(room, i * quads));
@@ -270,27 +310,14 @@ impl Job<'_> {
         })
     }
 
-    /// Reads a product's windows of the tile's `count` positions into a room, from quad `to` of it on.
+    /// Reads a product's windows of the tile's positions into a room, from quad `to` of it on.
     ///
     /// # Safety
     /// The part's quads fit there.
-    unsafe fn read<C: Core>(
-        &self,
-        product: &Product<'_>,
-        places: &[Place; MOST_POSITIONS],
-        count: usize,
-        part: &Part,
-        to: usize,
-        room: &mut C::Room,
-    ) {
-        let width = (self.args.output_shape.width as usize).max(1);
-        let mut first = 0;
-        while first < count {
-            let place = places[first];
-            let end = count.min(first + width - place[1]);
+    unsafe fn read<C: Core>(&self, product: &Product<'_>, tile: &Tile, part: &Part, to: usize, room: &mut C::Room) {
+        for (place, positions) in tile.rows() {
             // SAFETY: the caller's; these positions share an output row.
-            unsafe { product.source.read::<C>(place, first..end, part, &self.padding, to, room) };
-            first = end;
+            unsafe { product.source.read::<C>(place, positions, part, &self.padding, to, room) };
         }
     }
 
@@ -302,21 +329,22 @@ impl Job<'_> {
         &self,
         group: usize,
         channels: &Range<usize>,
-        places: &[Place; MOST_POSITIONS],
-        count: usize,
+        tile: &Tile,
         room: &mut C::Room,
         sums: &mut [Sums; 2],
     ) {
         let products = [Some((&self.product, group)), self.projection.as_ref().map(|projection| (projection, 0))];
-        for ((product, group), sums) in products.into_iter().zip(sums).filter_map(|(product, sums)| Some((product?, sums))) {
+        for ((product, group), sums) in
+            products.into_iter().zip(sums).filter_map(|(product, sums)| Some((product?, sums)))
+        {
             let params = product.params(channels.start);
             for from in (0..product.source.quads).step_by(QUADS) {
                 let part = Part { groups: group..group + 1, quads: from..(from + QUADS).min(product.source.quads) };
                 let weights = product.weights(channels, &part.quads);
                 // SAFETY: a part is as large as the room; the weights are there, as the caller says.
                 unsafe {
-                    self.read::<C>(product, places, count, &part, 0, room);
-                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), count, sums);
+                    self.read::<C>(product, tile, &part, 0, room);
+                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), tile.count, sums);
                 }
             }
         }

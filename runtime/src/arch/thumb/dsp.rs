@@ -9,9 +9,9 @@ use core::arch::naked_asm;
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
+use super::Core;
 use super::conv::{self, Added, Finish, Params, QUADS, Sums, Weights};
 use super::window::Strip;
-use super::Core;
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, LinearArgs, Storage};
 
@@ -155,6 +155,7 @@ dot!(dot_on, "ldr r9, [r0, #16]", "ldmia r9, {{r3-r8}}");
 // SAFETY: the functions below keep to the trait's words; see each.
 unsafe impl Core for Dsp {
     const POSITIONS: usize = POSITIONS;
+    const READS_IN_PLACE: bool = false;
     type Room = Room;
     type Reading = *const u32;
 
@@ -177,6 +178,10 @@ unsafe impl Core for Dsp {
         room.0.as_ptr().wrapping_add(place * WORDS)
     }
 
+    fn reading_in_place(_windows: &[*const u8; conv::MOST_POSITIONS]) -> *const u32 {
+        core::ptr::null() // Never asked for.
+    }
+
     #[inline(always)]
     unsafe fn dot(reading: *const u32, weights: Weights, start: Option<Params>, _positions: usize, sums: &mut Sums) {
         let bias = start.map_or(core::ptr::null(), |params| params.bias);
@@ -192,7 +197,7 @@ unsafe impl Core for Dsp {
             bias,
         };
         // SAFETY: the caller's: windows and weights have so many quads. There are one to sixteen channels, of which `sums`
-        // has six numbers each, and the block's biases have those from `channel` on. 
+        // has six numbers each, and the block's biases have those from `channel` on.
         unsafe {
             match start {
                 Some(_) => dot_from_biases(&mut work),
@@ -308,11 +313,9 @@ unsafe fn write(codes: Codes, added: &Added<'_>) {
                 added_multiplier: multiplier,
                 ..codes
             }),
-            Added::Sums(sums, multiplier) => codes_of_two_sums(&Codes {
-                added: sums.0.as_ptr().cast(),
-                added_multipliers: multiplier,
-                ..codes
-            }),
+            Added::Sums(sums, multiplier) => {
+                codes_of_two_sums(&Codes { added: sums.0.as_ptr().cast(), added_multipliers: multiplier, ..codes })
+            }
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) fn available() -> &'static [Kernels] {
 unsafe trait Core {
     /// Output positions of a tile.
     const POSITIONS: usize;
+    /// Whether it can read bytes where they are stored.
+    const READS_IN_PLACE: bool;
     /// Holds the windows of a tile's positions, [`QUADS`](conv::QUADS) of each.
     type Room;
     /// Where a tile's windows are.
@@ -55,10 +57,8 @@ unsafe trait Core {
     /// The windows in a room from a quad on.
     fn reading(room: &Self::Room, place: usize) -> Self::Reading;
 
-    /// The windows where `window` has them, for a core that reads bytes as they are stored.
-    fn in_place<'a>(_window: impl Fn(usize) -> Option<&'a [u8]>) -> Option<Self::Reading> {
-        None
-    }
+    /// These windows, if it can.
+    fn reading_in_place(windows: &[*const u8; conv::MOST_POSITIONS]) -> Self::Reading;
 
     /// Multiplies windows by weights: sets the sums of so many positions, or of more of the tile's, starting with the biases if
     /// they are given, or else going on from what is in `sums`.

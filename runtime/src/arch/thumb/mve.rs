@@ -8,10 +8,10 @@ use core::arch::{asm, naked_asm};
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
+use super::Core;
 use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
 use super::dsp::{self, linear};
 use super::window::Strip;
-use super::Core;
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
 
@@ -131,12 +131,69 @@ macro_rules! dot {
     };
 }
 
+/// As `dot_from_biases`, of 32 inputs: their windows stay in registers for all channels.
+///
+/// # Safety
+/// As there; there are 8 quads.
+#[unsafe(naked)]
+unsafe extern "C" fn dot_of_32(work: *mut Work, channels: usize) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4-r9, r11, lr}}",
+        "vpush {{d8-d15}}",
+        "mov r7, r0",
+        "mov r8, r1",
+        "add r9, r7, #40", // The windows.
+        "1:",
+        "ldmia r9!, {{r1, r3, r5}}",
+        "vldrb.u8 q0, [r1]",
+        "vldrb.u8 q1, [r1, #16]",
+        "vldrb.u8 q2, [r3]",
+        "vldrb.u8 q3, [r3, #16]",
+        "vldrb.u8 q4, [r5]",
+        "vldrb.u8 q5, [r5, #16]",
+        "ldrd r1, r12, [r7, #16]",
+        "add r1, r1, #252", // A channel before the first.
+        "add r0, r7, #24",
+        "vldrw.u32 q7, [r0]",
+        "vadd.i32 q7, q7, r1",
+        "ldr r11, [r7, #8]",
+        "dls lr, r8",
+        "2:",
+        "ldr r0, [r12], #4",
+        "vldrw.u32 q6, [q7, #4]!",
+        "mov r2, r0",
+        "mov r4, r0",
+        "vmladava.s8 r0, q0, q6",
+        "vmladava.s8 r2, q2, q6",
+        "vmladava.s8 r4, q4, q6",
+        "vldrw.u32 q6, [q7, #256]",
+        "vmladava.s8 r0, q1, q6",
+        "vmladava.s8 r2, q3, q6",
+        "vmladava.s8 r4, q5, q6",
+        "str r2, [r11, #64]",
+        "str r4, [r11, #128]",
+        "str r0, [r11], #4",
+        "le lr, 2b",
+        "ldr r0, [r7, #8]",
+        "add r0, r0, #192",
+        "str r0, [r7, #8]",
+        "ldr r0, [r7, #4]",
+        "subs r0, r0, #1",
+        "str r0, [r7, #4]",
+        "bne 1b",
+        "vpop {{d8-d15}}",
+        "pop {{r4-r9, r11, pc}}",
+    )
+}
+
 dot!(dot_from_biases, "ldrd r0, r6, [r12], #8", "mov r2, r0", "mov r4, r0", "mov r8, r6", "mov r10, r6");
 dot!(dot_on, "ldrd r0, r6, [r11]", "ldrd r2, r8, [r11, #64]", "ldrd r4, r10, [r11, #128]");
 
 // SAFETY: the functions below keep to the trait's words; see each.
 unsafe impl Core for Mve {
     const POSITIONS: usize = POSITIONS;
+    const READS_IN_PLACE: bool = true;
     type Room = Room;
     type Reading = [*const u8; POSITIONS];
 
@@ -165,13 +222,8 @@ unsafe impl Core for Mve {
         core::array::from_fn(|position| room.0[position].as_ptr().wrapping_add(place).cast())
     }
 
-    #[inline(always)]
-    fn in_place<'a>(window: impl Fn(usize) -> Option<&'a [u8]>) -> Option<[*const u8; POSITIONS]> {
-        let mut windows = [core::ptr::null(); POSITIONS];
-        for (position, to) in windows.iter_mut().enumerate() {
-            *to = window(position)?.as_ptr();
-        }
-        Some(windows)
+    fn reading_in_place(windows: &[*const u8; POSITIONS]) -> [*const u8; POSITIONS] {
+        *windows
     }
 
     #[inline(always)]
@@ -197,6 +249,7 @@ unsafe impl Core for Mve {
         // even number, so a pair never leaves its block; `sums` has sixteen numbers a position.
         unsafe {
             match start {
+                Some(_) if weights.quads == 8 => dot_of_32(&mut work, weights.channels),
                 Some(_) => dot_from_biases(&mut work),
                 None => dot_on(&mut work),
             }
@@ -208,7 +261,14 @@ unsafe impl Core for Mve {
         if let (Added::Nothing, BLOCK) = (&finish.added, finish.channels) {
             // SAFETY: the caller's; there is a position.
             unsafe {
-                codes_of_blocks(sums, finish.multiplier, finish.bounds.zero_point, output, finish.stride, finish.positions);
+                codes_of_blocks(
+                    sums,
+                    finish.multiplier,
+                    finish.bounds.zero_point,
+                    output,
+                    finish.stride,
+                    finish.positions,
+                );
                 if !finish.bounds.are_widest() {
                     dsp::clamp(finish, output);
                 }

@@ -53,7 +53,8 @@ impl<'a> Source<'a> {
         // Pixels become codes by inverting a bit: q = p − 128.
         let flip = if args.pixels { Storage::Biased.flip() } else { 0 };
         let layout = &args.layout;
-        let mut source = Source { flip: u32::from_ne_bytes([flip; 4]), ..Self::point(args.input, args.input_shape, layout) };
+        let mut source =
+            Source { flip: u32::from_ne_bytes([flip; 4]), ..Self::point(args.input, args.input_shape, layout) };
         source.kernel = args.window.kernel.map(usize::from);
         source.stride = args.window.stride.map(usize::from);
         source.before = [top, left];
@@ -87,17 +88,21 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The bytes that a position reads in place, if its window is one position of whole quads as they are stored: from there
-    /// on there are `quads` · 4.
-    pub fn in_place(&self, [y, x]: Place) -> Option<&'a [u8]> {
+    /// Whether every window is one position of whole quads as they are stored.
+    pub fn lies_in_place(&self) -> bool {
         let point = self.kernel == [1, 1] && self.before == [0, 0] && self.flip == 0;
-        let [height, width, channels] = self.extent;
-        let [row, column] = [y * self.stride[0], x * self.stride[1]];
-        if !(point && self.quads * QUAD == channels && row < height && column < width) {
-            return None;
-        }
-        let at = (row * width + column) * channels;
-        self.input.get(at..at + channels)
+        point && self.quads * QUAD == self.extent[2]
+    }
+
+    /// First byte of the window of an output position, if that lies inside.
+    pub fn at(&self, [y, x]: Place) -> *const u8 {
+        let [_, width, channels] = self.extent;
+        self.input.as_ptr().wrapping_add((y * self.stride[0] * width + x * self.stride[1]) * channels)
+    }
+
+    /// Bytes from an output position's window to the next one's.
+    pub fn step(&self) -> usize {
+        self.stride[1] * self.extent[2]
     }
 
     /// A quad of these codes as the input stores them.
