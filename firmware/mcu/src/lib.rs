@@ -13,6 +13,7 @@ pub mod golden;
 pub mod host;
 pub mod measure;
 pub mod model;
+pub mod random;
 pub mod stack;
 
 use cortex_m as _; // Its critical section, which defmt needs.

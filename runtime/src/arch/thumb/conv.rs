@@ -16,6 +16,9 @@ use crate::kernels::{ConvArgs, ResidualArgs};
 /// Positions of a tile at most.
 pub(super) const MOST_POSITIONS: usize = 12;
 
+/// Quads of each position's windows that there is room for: 576 channels of a 1×1 convolution, 64 of a grouped 3×3.
+pub(super) const QUADS: usize = 144;
+
 /// Sums of a tile by up to sixteen channels, in a core's own order.
 #[repr(C, align(16))]
 pub(super) struct Sums(pub [i32; BLOCK * MOST_POSITIONS]);
@@ -145,12 +148,14 @@ pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
         _ => true,
     };
     // A file may lie anywhere in memory; whole words are loaded from one that does not lie badly.
-    let whole = product.is_whole(channels) && projection.as_ref().is_none_or(|projection| projection.is_whole(channels));
+    let whole = product.source.is_readable() && product.is_whole(channels) && projection.as_ref().is_none_or(|projection| projection.is_whole(channels));
     if !(per_group > 0 && codes && whole) {
         return all::conv::<{ all::SIGNED }>(args, output);
     }
     let width = (args.output_shape.width as usize).max(1);
-    let job = Job { args, product, projection, output: output.as_mut_ptr(), channels, per_group, groups, bounds: Bounds::new(args.requantize) };
+    let padding_word = product.source.stored(args.pad_codes);
+    let (bounds, padding) = (Bounds::new(args.requantize), [padding_word; QUADS]);
+    let job = Job { args, product, projection, output: output.as_mut_ptr(), channels, per_group, groups, bounds, padding };
     let (mut room, mut sums) = (C::room(), [Sums::new(), Sums::new()]);
     let mut next = [args.first / width, args.first % width];
     for first in (0..positions).step_by(C::POSITIONS) {
@@ -179,6 +184,8 @@ struct Job<'a> {
     per_group: usize,
     groups: usize,
     bounds: Bounds,
+    /// Quads outside the input, as they are stored.
+    padding: [u32; QUADS],
 }
 
 impl Job<'_> {
@@ -205,14 +212,14 @@ impl Job<'_> {
         // Groups whose windows fit at once.
         let together = match own {
             0 => self.groups,
-            own => (C::QUADS.saturating_sub(shortcut) / own).min(self.groups),
+            own => (QUADS.saturating_sub(shortcut) / own).min(self.groups),
         };
-        if together == 0 || shortcut > C::QUADS {
+        if together == 0 || shortcut > QUADS {
             for group in 0..self.groups {
                 for channels in self.spans(group) {
                     // SAFETY: the caller's.
                     unsafe {
-                        self.in_parts::<C>(group, &channels, &places[..C::POSITIONS], room, sums);
+                        self.in_parts::<C>(group, &channels, places, count, room, sums);
                         self.finish::<C>(&channels, first, count, sums);
                     }
                 }
@@ -222,14 +229,14 @@ impl Job<'_> {
         if let Some((projection, None)) = &projected {
             let part = Part { groups: 0..1, quads: 0..shortcut };
             // SAFETY: there is room for both products' windows.
-            unsafe { projection.source.read::<C>(&places[..C::POSITIONS], &part, C::QUADS - shortcut, room) };
+            unsafe { self.read::<C>(projection, places, count, &part, QUADS - shortcut, room) };
         }
         for from in (0..self.groups).step_by(together) {
             let groups = from..(from + together).min(self.groups);
             if in_place.is_none() {
                 let part = Part { groups: groups.clone(), quads: 0..quads };
                 // SAFETY: `together` groups fit.
-                unsafe { self.product.source.read::<C>(&places[..C::POSITIONS], &part, 0, room) };
+                unsafe { self.read::<C>(&self.product, places, count, &part, 0, room) };
             }
             for (i, group) in groups.enumerate() {
                 let reading = in_place.unwrap_or_else(|| C::reading(room, i * quads));
@@ -239,7 +246,7 @@ impl Job<'_> {
                     // SAFETY: the caller's; all quads of these channels have been read.
                     unsafe { C::dot(reading, self.product.weights(&channels, &(0..quads)), Some(params), count, own) };
                     if let Some((projection, in_place)) = &projected {
-                        let reading = in_place.unwrap_or_else(|| C::reading(room, C::QUADS - shortcut));
+                        let reading = in_place.unwrap_or_else(|| C::reading(room, QUADS - shortcut));
                         let params = projection.params(channels.start);
                         let weights = projection.weights(&channels, &(0..projection.source.quads));
                         // SAFETY: as above.
@@ -263,6 +270,30 @@ impl Job<'_> {
         })
     }
 
+    /// Reads a product's windows of the tile's `count` positions into a room, from quad `to` of it on.
+    ///
+    /// # Safety
+    /// The part's quads fit there.
+    unsafe fn read<C: Core>(
+        &self,
+        product: &Product<'_>,
+        places: &[Place; MOST_POSITIONS],
+        count: usize,
+        part: &Part,
+        to: usize,
+        room: &mut C::Room,
+    ) {
+        let width = (self.args.output_shape.width as usize).max(1);
+        let mut first = 0;
+        while first < count {
+            let place = places[first];
+            let end = count.min(first + width - place[1]);
+            // SAFETY: the caller's; these positions share an output row.
+            unsafe { product.source.read::<C>(place, first..end, part, &self.padding, to, room) };
+            first = end;
+        }
+    }
+
     /// The sums of some channels of one group and block, whose windows are read part by part.
     ///
     /// # Safety
@@ -271,20 +302,21 @@ impl Job<'_> {
         &self,
         group: usize,
         channels: &Range<usize>,
-        places: &[Place],
+        places: &[Place; MOST_POSITIONS],
+        count: usize,
         room: &mut C::Room,
         sums: &mut [Sums; 2],
     ) {
         let products = [Some((&self.product, group)), self.projection.as_ref().map(|projection| (projection, 0))];
         for ((product, group), sums) in products.into_iter().zip(sums).filter_map(|(product, sums)| Some((product?, sums))) {
             let params = product.params(channels.start);
-            for from in (0..product.source.quads).step_by(C::QUADS) {
-                let part = Part { groups: group..group + 1, quads: from..(from + C::QUADS).min(product.source.quads) };
+            for from in (0..product.source.quads).step_by(QUADS) {
+                let part = Part { groups: group..group + 1, quads: from..(from + QUADS).min(product.source.quads) };
                 let weights = product.weights(channels, &part.quads);
                 // SAFETY: a part is as large as the room; the weights are there, as the caller says.
                 unsafe {
-                    product.source.read::<C>(places, &part, 0, room);
-                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), places.len(), sums);
+                    self.read::<C>(product, places, count, &part, 0, room);
+                    C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), count, sums);
                 }
             }
         }

@@ -9,7 +9,7 @@ use core::arch::naked_asm;
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::conv::{self, Added, Finish, Params, Sums, Weights};
+use super::conv::{self, Added, Finish, Params, QUADS, Sums, Weights};
 use super::window::Strip;
 use super::Core;
 use crate::arch::all;
@@ -35,8 +35,6 @@ struct Dsp;
 /// Words of a quad: two pairs of six positions.
 const WORDS: usize = 2 * POSITIONS;
 const POSITIONS: usize = 6;
-/// 576 channels of a 1×1 convolution, 64 of a grouped 3×3.
-const QUADS: usize = 144;
 
 /// A tile's windows, widened.
 #[repr(C, align(8))]
@@ -157,7 +155,6 @@ dot!(dot_on, "ldr r9, [r0, #16]", "ldmia r9, {{r3-r8}}");
 // SAFETY: the functions below keep to the trait's words; see each.
 unsafe impl Core for Dsp {
     const POSITIONS: usize = POSITIONS;
-    const QUADS: usize = QUADS;
     type Room = Room;
     type Reading = *const u32;
 
@@ -165,24 +162,14 @@ unsafe impl Core for Dsp {
         Room([0; QUADS * WORDS])
     }
 
-    #[inline(always)]
-    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, flip: u32) {
-        let place = room.0.as_mut_ptr().wrapping_add(to.place * WORDS + 2 * to.position);
+    unsafe fn put(room: &mut Room, to: Strip, mut from: *const u8, next: usize, flip: u32) {
+        let mut place = room.0.as_mut_ptr().wrapping_add(to.place * WORDS + 2 * to.first);
         let jump = (to.window - to.run) * WORDS * size_of::<u32>();
-        // SAFETY: the caller's.
-        unsafe { widen(place, from, to.run, to.groups, jump, flip) };
-    }
-
-    unsafe fn fill(room: &mut Room, to: Strip, quad: [u8; QUAD], flip: u32) {
-        let quad = u32::from_le_bytes(quad) ^ flip;
-        let [k0, k1, k2, k3] = quad.to_le_bytes().map(|byte| byte as i8 as u16);
-        let pairs = [u32::from(k2) << 16 | u32::from(k0), u32::from(k3) << 16 | u32::from(k1)];
-        for group in 0..to.groups {
-            let first = room.0.as_mut_ptr().wrapping_add((to.place + group * to.window) * WORDS + 2 * to.position);
-            for quad in 0..to.run {
-                // SAFETY: the caller's.
-                unsafe { first.wrapping_add(quad * WORDS).cast::<[u32; 2]>().write(pairs) };
-            }
+        for _ in 0..to.count {
+            // SAFETY: the caller's.
+            unsafe { widen(place, from, to.run, to.groups, jump, flip) };
+            place = place.wrapping_add(2);
+            from = from.wrapping_add(next);
         }
     }
 
@@ -277,7 +264,7 @@ unsafe fn write_some(codes: Codes, finish: &Finish<'_>) {
 /// # Safety
 /// As in [`Core::finish`].
 #[inline(never)]
-unsafe fn clamp(finish: &Finish<'_>, output: *mut u8) {
+pub(super) unsafe fn clamp(finish: &Finish<'_>, output: *mut u8) {
     for position in 0..finish.positions {
         for channel in 0..finish.channels {
             let at = output.wrapping_add(position * finish.stride + channel).cast::<i8>();

@@ -16,7 +16,6 @@ mod dsp;
 mod mve;
 mod window;
 
-use cardinal_format::weights::QUAD;
 use conv::{Finish, Params, Sums, Weights};
 use window::Strip;
 
@@ -38,9 +37,7 @@ pub(crate) fn available() -> &'static [Kernels] {
 unsafe trait Core {
     /// Output positions of a tile.
     const POSITIONS: usize;
-    /// Quads of each position's windows that there is room for.
-    const QUADS: usize;
-    /// Holds the windows of a tile's positions.
+    /// Holds the windows of a tile's positions, [`QUADS`](conv::QUADS) of each.
     type Room;
     /// Where a tile's windows are.
     type Reading: Copy;
@@ -48,17 +45,12 @@ unsafe trait Core {
     /// An empty room.
     fn room() -> Self::Room;
 
-    /// Writes quads into a room, with the bits of `flip` inverted.
+    /// Writes quads of neighbouring positions into a room, with the bits of `flip` inverted. Each position's start `next` bytes
+    /// behind those of the one before.
     ///
     /// # Safety
-    /// `to.position` is below `POSITIONS`, and all its quads are among the room's: see [`Strip`]. As many bytes can be read.
-    unsafe fn put(room: &mut Self::Room, to: Strip, from: *const u8, flip: u32);
-
-    /// Writes the same quad to all places.
-    ///
-    /// # Safety
-    /// As of `put`.
-    unsafe fn fill(room: &mut Self::Room, to: Strip, quad: [u8; QUAD], flip: u32);
+    /// All positions are of a tile, there is one, and their quads are among the room's: see [`Strip`]. As many bytes can be read.
+    unsafe fn put(room: &mut Self::Room, to: Strip, from: *const u8, next: usize, flip: u32);
 
     /// The windows in a room from a quad on.
     fn reading(room: &Self::Room, place: usize) -> Self::Reading;

@@ -8,7 +8,7 @@ use core::arch::{asm, naked_asm};
 
 use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
-use super::conv::{Added, Finish, Params, Sums, Weights, conv};
+use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
 use super::dsp::{self, linear};
 use super::window::Strip;
 use super::Core;
@@ -39,10 +39,11 @@ const POSITIONS: usize = 12;
 /// Positions and channels that are computed together.
 const TRIPLE: usize = 3;
 const PAIR: usize = 2;
-/// 64 channels of a grouped 3×3 convolution.
-const QUADS: usize = 144;
 /// Quads of a vector.
 const LANES: usize = 4;
+
+/// Bytes of a position's windows in a room.
+const ROW: usize = QUADS * size_of::<u32>();
 
 /// A tile's windows, one row a position.
 #[repr(C, align(16))]
@@ -136,7 +137,6 @@ dot!(dot_on, "ldrd r0, r6, [r11]", "ldrd r2, r8, [r11, #64]", "ldrd r4, r10, [r1
 // SAFETY: the functions below keep to the trait's words; see each.
 unsafe impl Core for Mve {
     const POSITIONS: usize = POSITIONS;
-    const QUADS: usize = QUADS;
     type Room = Room;
     type Reading = [*const u8; POSITIONS];
 
@@ -144,33 +144,19 @@ unsafe impl Core for Mve {
         Room([[0; QUADS]; POSITIONS])
     }
 
-    #[inline(always)]
-    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, flip: u32) {
-        let row = room.0[to.position].as_mut_ptr().wrapping_add(to.place);
+    unsafe fn put(room: &mut Room, to: Strip, from: *const u8, next: usize, flip: u32) {
+        let place = room.0[to.first].as_mut_ptr().wrapping_add(to.place);
+        let window = to.window;
         // SAFETY: the caller's.
         unsafe {
             match to.run {
-                1 => scatter(row, from, to.groups, [0, 1, 2, 3].map(|group| group * to.window), LANES * to.window, flip),
-                2 => {
-                    let offsets = [0, 1, to.window, to.window + 1];
-                    scatter(row, from, 2 * to.groups, offsets, 2 * to.window, flip);
-                }
+                1 => scatter(place, from, next, to, [0, 1, 2, 3].map(|group| group * window), LANES * window, flip),
+                2 => scatter(place, from, next, to, [0, 1, window, window + 1], 2 * window, flip),
                 run => {
                     for group in 0..to.groups {
-                        let row = row.wrapping_add(group * to.window);
-                        copy(row, from.wrapping_add(group * run * QUAD), run * QUAD, flip);
+                        copy(place.wrapping_add(group * window), from.wrapping_add(group * run * QUAD), next, to, flip);
                     }
                 }
-            }
-        }
-    }
-
-    unsafe fn fill(room: &mut Room, to: Strip, quad: [u8; QUAD], flip: u32) {
-        let quad = u32::from_ne_bytes(quad) ^ flip;
-        for group in 0..to.groups {
-            let first = to.place + group * to.window;
-            for place in room.0[to.position].iter_mut().skip(first).take(to.run) {
-                *place = quad;
             }
         }
     }
@@ -219,6 +205,16 @@ unsafe impl Core for Mve {
 
     #[inline(always)]
     unsafe fn finish(sums: &Sums, finish: &Finish<'_>, output: *mut u8) {
+        if let (Added::Nothing, BLOCK) = (&finish.added, finish.channels) {
+            // SAFETY: the caller's; there is a position.
+            unsafe {
+                codes_of_blocks(sums, finish.multiplier, finish.bounds.zero_point, output, finish.stride, finish.positions);
+                if !finish.bounds.are_widest() {
+                    dsp::clamp(finish, output);
+                }
+            }
+            return;
+        }
         for position in 0..finish.positions {
             let row = |sums: &Sums| sums.0.as_ptr().wrapping_add(position * BLOCK);
             let (own, offset) = (row(sums), position * finish.stride);
@@ -237,32 +233,50 @@ unsafe impl Core for Mve {
     }
 }
 
-/// Copies words to places: four at these offsets, in words, the next four `step` words behind them, and so on.
+/// Copies each position's quads of all groups to places: four at these offsets, in quads, the next four `step` behind them, and
+/// so on.
 ///
 /// # Safety
-/// So many words can be read, and written to their places.
+/// As of [`Core::put`].
 #[inline(always)]
-unsafe fn scatter(to: *mut u32, from: *const u8, words: usize, offsets: [usize; LANES], step: usize, flip: u32) {
+unsafe fn scatter(
+    to: *mut u32,
+    from: *const u8,
+    next: usize,
+    strip: Strip,
+    offsets: [usize; LANES],
+    step: usize,
+    flip: u32,
+) {
     let offsets = offsets.map(|offset| offset * size_of::<u32>());
-    // SAFETY: the caller's; predication leaves out what is beyond `words`.
+    // SAFETY: the caller's; predication leaves out what is beyond the quads of a position.
     unsafe {
         asm!(
-            "vldrw.u32 q1, [{offsets}]",
-            "vdup.32 q2, {flip}",
-            "wlstp.32 lr, {words}, 3f",
+            "vldrw.u32 q1, [{at}]",
+            "vdup.32 q2, {place}",
             "2:",
-            "vldrb.u8 q0, [{from}], #16",
-            "veor q0, q0, q2",
-            "vstrw.32 q0, [{to}, q1]",
-            "add {to}, {to}, {step}",
-            "letp lr, 2b",
+            "mov {at}, {from}",
+            "mov {place}, {to}",
+            "dlstp.32 lr, {quads}",
             "3:",
-            offsets = in(reg) offsets.as_ptr(),
-            flip = in(reg) flip,
-            words = in(reg) words,
+            "vldrb.u8 q0, [{at}], #16",
+            "veor q0, q0, q2",
+            "vstrw.32 q0, [{place}, q1]",
+            "add {place}, {place}, {step}",
+            "letp lr, 3b",
+            "add {from}, {from}, {next}",
+            "add {to}, {to}, #{row}",
+            "subs {count}, {count}, #1",
+            "bne 2b",
+            at = inout(reg) offsets.as_ptr() => _,
+            place = inout(reg) flip => _,
+            quads = in(reg) strip.groups * strip.run,
             from = inout(reg) from => _,
+            next = in(reg) next,
             to = inout(reg) to => _,
+            row = const ROW,
             step = in(reg) step * size_of::<u32>(),
+            count = inout(reg) strip.count => _,
             out("lr") _,
             out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _,
             options(nostack),
@@ -270,29 +284,104 @@ unsafe fn scatter(to: *mut u32, from: *const u8, words: usize, offsets: [usize; 
     }
 }
 
-/// Copies bytes, with the bits of `flip` inverted.
+/// Copies each position's quads of one group.
 ///
 /// # Safety
-/// So many bytes can be read and written.
+/// As of [`Core::put`].
 #[inline(always)]
-unsafe fn copy(to: *mut u32, from: *const u8, bytes: usize, flip: u32) {
+unsafe fn copy(to: *mut u32, from: *const u8, next: usize, strip: Strip, flip: u32) {
     // SAFETY: the caller's; predication leaves out what is beyond `bytes`.
     unsafe {
         asm!(
-            "vdup.32 q1, {flip}",
-            "wlstp.8 lr, {bytes}, 3f",
+            "vdup.32 q1, {place}",
             "2:",
-            "vldrb.u8 q0, [{from}], #16",
-            "veor q0, q0, q1",
-            "vstrb.8 q0, [{to}], #16",
-            "letp lr, 2b",
+            "mov {at}, {from}",
+            "mov {place}, {to}",
+            "dlstp.8 lr, {bytes}",
             "3:",
-            flip = in(reg) flip,
-            bytes = in(reg) bytes,
+            "vldrb.u8 q0, [{at}], #16",
+            "veor q0, q0, q1",
+            "vstrb.8 q0, [{place}], #16",
+            "letp lr, 3b",
+            "add {from}, {from}, {next}",
+            "add {to}, {to}, #{row}",
+            "subs {count}, {count}, #1",
+            "bne 2b",
+            place = inout(reg) flip => _,
+            at = out(reg) _,
+            bytes = in(reg) strip.run * QUAD,
             from = inout(reg) from => _,
+            next = in(reg) next,
             to = inout(reg) to => _,
+            row = const ROW,
+            count = inout(reg) strip.count => _,
             out("lr") _,
             out("d0") _, out("d1") _, out("d2") _, out("d3") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Requantizes whole blocks: multiplies the sums, rounds to nearest, ties to even, saturates to int8 and writes. Sums and
+/// multipliers are loaded so that a vector has every fourth channel, and narrowing twice puts them in order.
+///
+/// # Safety
+/// There are `positions`, at least one, of sixteen sums, and as many places for sixteen bytes, `stride` apart; and sixteen
+/// multipliers.
+#[inline(always)]
+unsafe fn codes_of_blocks(
+    sums: &Sums,
+    multiplier: *const f32,
+    zero_point: i32,
+    output: *mut u8,
+    stride: usize,
+    positions: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "vld40.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "vld41.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "vld42.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "vld43.32 {{q4, q5, q6, q7}}, [{multiplier}]",
+            "dls lr, {positions}",
+            "2:",
+            "vld40.32 {{q0, q1, q2, q3}}, [{sums}]",
+            "vld41.32 {{q0, q1, q2, q3}}, [{sums}]",
+            "vld42.32 {{q0, q1, q2, q3}}, [{sums}]",
+            "vld43.32 {{q0, q1, q2, q3}}, [{sums}]!",
+            "vcvt.f32.s32 q0, q0",
+            "vcvt.f32.s32 q1, q1",
+            "vcvt.f32.s32 q2, q2",
+            "vcvt.f32.s32 q3, q3",
+            "vmul.f32 q0, q0, q4",
+            "vmul.f32 q1, q1, q5",
+            "vmul.f32 q2, q2, q6",
+            "vmul.f32 q3, q3, q7",
+            "vcvtn.s32.f32 q0, q0",
+            "vcvtn.s32.f32 q1, q1",
+            "vcvtn.s32.f32 q2, q2",
+            "vcvtn.s32.f32 q3, q3",
+            "vqmovnb.s32 q0, q0",
+            "vqmovnb.s32 q1, q1",
+            "vqmovnt.s32 q0, q2",
+            "vqmovnt.s32 q1, q3",
+            "vqadd.s16 q0, q0, {zero_point}",
+            "vqadd.s16 q1, q1, {zero_point}",
+            "vqmovnb.s16 q0, q0",
+            "vqmovnt.s16 q0, q1",
+            "vstrb.8 q0, [{output}]",
+            "add {output}, {output}, {stride}",
+            "le lr, 2b",
+            multiplier = in(reg) multiplier,
+            sums = inout(reg) sums.0.as_ptr() => _,
+            zero_point = in(reg) zero_point,
+            output = inout(reg) output => _,
+            stride = in(reg) stride,
+            positions = in(reg) positions,
+            out("lr") _,
+            out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _, out("d7") _,
+            out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _, out("d14") _, out("d15") _,
             options(nostack),
         );
     }

@@ -11,6 +11,9 @@ use cardinal_format::weights::{QUAD, WeightLayout};
 use super::Core;
 use crate::kernels::{ConvArgs, ProjectionArgs, Storage};
 
+/// Bytes of the longest run of several positions: a kernel row of an image.
+const LONGEST: usize = 64;
+
 /// Row and column of an output position.
 pub(super) type Place = [usize; 2];
 
@@ -22,8 +25,8 @@ pub(super) struct Source<'a> {
     stride: [usize; 2],
     /// Rows above, columns left of the input.
     before: [usize; 2],
-    /// A padded position's bytes as they are stored, by channel mod 4.
-    pad: [u8; 4],
+    /// A run's bytes outside the input, as they are stored.
+    padded: [u8; LONGEST],
     /// Bits of the input's bytes that are inverted on the way, in all four bytes of a word.
     flip: u32,
     /// A run is a kernel row: positions across that lie side by side, or 1.
@@ -49,10 +52,17 @@ impl<'a> Source<'a> {
         let [top, left, ..] = args.window.padding.map(usize::from);
         // Pixels become codes by inverting a bit: q = p − 128.
         let flip = if args.pixels { Storage::Biased.flip() } else { 0 };
-        let pad = args.pad_codes.map(|code| code as u8 ^ flip);
-        let (kernel, stride) = (args.window.kernel.map(usize::from), args.window.stride.map(usize::from));
-        Source { before: [top, left], pad, flip: u32::from_ne_bytes([flip; 4]), kernel, stride, ..Self::point(args.input, args.input_shape, &args.layout) }
-            .with_columns(&args.layout)
+        let layout = &args.layout;
+        let mut source = Source { flip: u32::from_ne_bytes([flip; 4]), ..Self::point(args.input, args.input_shape, layout) };
+        source.kernel = args.window.kernel.map(usize::from);
+        source.stride = args.window.stride.map(usize::from);
+        source.before = [top, left];
+        (source.columns, source.runs) = if layout.row_runs() { (source.kernel[1], 1) } else { (1, source.kernel[1]) };
+        let channels = source.extent[2].max(1);
+        for (i, byte) in source.padded.iter_mut().enumerate() {
+            *byte = args.pad_codes[i % channels % QUAD] as u8 ^ flip;
+        }
+        source
     }
 
     pub fn of_projection(args: &ProjectionArgs<'a>) -> Self {
@@ -67,7 +77,7 @@ impl<'a> Source<'a> {
             kernel: [1, 1],
             stride: [1, 1],
             before: [0, 0],
-            pad: [0; 4],
+            padded: [0; LONGEST],
             flip: 0,
             columns: 1,
             runs: 1,
@@ -75,11 +85,6 @@ impl<'a> Source<'a> {
             run_quads: layout.run_quads(),
             quads: layout.quads(),
         }
-    }
-
-    fn with_columns(self, layout: &WeightLayout) -> Self {
-        let (columns, runs) = if layout.row_runs() { (self.kernel[1], 1) } else { (1, self.kernel[1]) };
-        Source { columns, runs, ..self }
     }
 
     /// The bytes that a position reads in place, if its window is one position of whole quads as they are stored: from there
@@ -95,106 +100,119 @@ impl<'a> Source<'a> {
         self.input.get(at..at + channels)
     }
 
-    /// Reads windows into a core's room, from quad `to` of it on.
+    /// A quad of these codes as the input stores them.
+    pub fn stored(&self, codes: [i8; QUAD]) -> u32 {
+        u32::from_ne_bytes(codes.map(|code| code as u8)) ^ self.flip
+    }
+
+    /// Whether it can be read: longer runs of several positions have no room in [`Source::mixed`].
+    pub fn is_readable(&self) -> bool {
+        self.columns == 1 || self.run_quads * QUAD <= LONGEST
+    }
+
+    /// Reads the windows of neighbouring positions of one output row into a core's room, as those of `first` on, from quad `to`
+    /// of it on. `padding` holds at least as many padded quads as the part has of one tap.
     ///
     /// # Safety
-    /// The part's quads, over all groups, fit into the room behind `to`.
-    pub unsafe fn read<C: Core>(&self, places: &[Place], part: &Part, to: usize, room: &mut C::Room) {
+    /// The part's quads, over all groups, fit into the room behind `to`; so do the positions.
+    pub unsafe fn read<C: Core>(
+        &self,
+        [y, x]: Place,
+        positions: Range<usize>,
+        part: &Part,
+        padding: &[u32],
+        to: usize,
+        room: &mut C::Room,
+    ) {
         let [height, width, channels] = self.extent;
-        let [rows, columns] = self.kernel;
-        let groups = part.groups.len();
-        let whole = part.quads.len() == self.quads;
-        for (position, &[y, x]) in places.iter().enumerate() {
-            let top = (y * self.stride[0]).wrapping_sub(self.before[0]);
-            let left = (x * self.stride[1]).wrapping_sub(self.before[1]);
-            let mut strip = Strip { position, place: to, run: self.run_quads, groups, window: self.quads };
-            let from = part.groups.start * self.run_len;
-            let inside = top < height && top + rows < height && left < width && left + columns <= width;
-            if whole && (inside || self.is_point()) {
-                let mut at = self.input.as_ptr().wrapping_add((top * width + left) * channels + from);
-                for _ in 0..rows {
-                    let mut run = at;
-                    for _ in 0..self.runs {
-                        // SAFETY: the caller's, and the window lies inside the input. The last quad of a run may end up to
-                        // three bytes behind it, where the next row begins, of which there is one.
-                        unsafe { C::put(room, strip, run, self.flip) };
-                        strip.place += strip.run;
-                        run = run.wrapping_add(channels);
-                    }
-                    at = at.wrapping_add(width * channels);
+        let [down, across] = self.stride;
+        let top = (y * down).wrapping_sub(self.before[0]);
+        let group = part.groups.start * self.run_len;
+        let count = positions.len();
+        for run in 0..self.runs {
+            // The first position's column, and the positions whose columns all lie inside.
+            let column = (x * across).wrapping_sub(self.before[1]).wrapping_add(run);
+            let outside = if column < width { 0 } else { column.wrapping_neg() };
+            let room_left = (width + outside).checked_sub(self.columns + if outside == 0 { column } else { 0 });
+            let left = outside.div_ceil(across).min(count);
+            let right = room_left.map_or(0, |columns| columns / across + 1).min(count).max(left);
+            for kernel_row in 0..self.kernel[0] {
+                let first = (kernel_row * self.runs + run) * self.run_quads;
+                let quads = first.max(part.quads.start)..(first + self.run_quads).min(part.quads.end);
+                if quads.is_empty() {
+                    continue;
                 }
-                continue;
-            }
-            // Of the window's quads, the first of this run.
-            let mut first = 0;
-            for row in (0..rows).map(|down| top.wrapping_add(down)) {
-                for across in (0..columns).step_by(self.columns) {
-                    let (start, end) = (first.max(part.quads.start), (first + self.run_quads).min(part.quads.end));
-                    let skip = start - first;
-                    first += self.run_quads;
-                    strip.run = end.saturating_sub(start);
-                    if strip.run == 0 {
-                        continue;
-                    }
-                    let column = left.wrapping_add(across);
-                    // SAFETY: the caller's: the strip is the part's, of this run.
-                    unsafe {
-                        if self.columns > 1 {
-                            self.mixed::<C>(room, strip, [row, column], skip * QUAD);
-                        } else if row < height && column < width {
-                            let at = (row * width + column) * channels + from + skip * QUAD;
-                            C::put(room, strip, self.input.as_ptr().wrapping_add(at), self.flip);
-                        } else {
-                            C::fill(room, strip, self.pad, self.flip);
+                let row = top.wrapping_add(kernel_row);
+                let skip = (quads.start - first) * QUAD;
+                let strip = Strip {
+                    first: positions.start,
+                    count,
+                    place: to + quads.start - part.quads.start,
+                    run: quads.len(),
+                    groups: part.groups.len(),
+                    window: self.quads,
+                };
+                // The last quad of a run may end up to three bytes behind it; in the last row, these may lie behind the input.
+                let inside = match row {
+                    row if row >= height || (self.columns > 1 && row + 1 == height) => 0..0,
+                    _ => left..right,
+                };
+                if !inside.is_empty() {
+                    let column = column.wrapping_add(inside.start * across);
+                    let from = self.input.as_ptr().wrapping_add((row * width + column) * channels + group + skip);
+                    // SAFETY: the caller's; these positions' runs lie inside the input.
+                    unsafe { C::put(room, strip.part(&inside), from, across * channels, self.flip) };
+                }
+                for rest in [0..inside.start, inside.end..count] {
+                    if self.columns == 1 && !rest.is_empty() {
+                        // SAFETY: the caller's.
+                        unsafe { C::put(room, strip.part(&rest), padding.as_ptr().cast(), 0, self.flip) };
+                    } else {
+                        for position in rest {
+                            let run = self.mixed([row, column.wrapping_add(position * across)]);
+                            let from = run.as_ptr().wrapping_add(skip);
+                            // SAFETY: the caller's.
+                            unsafe { C::put(room, strip.part(&(position..position + 1)), from, 0, self.flip) };
                         }
                     }
-                    strip.place += strip.run;
                 }
             }
         }
     }
 
-    /// A window of one position, which never leaves the input.
-    fn is_point(&self) -> bool {
-        self.kernel == [1, 1] && self.columns == 1 && self.run_len.is_multiple_of(QUAD)
-    }
-
-    /// Reads a run of several positions, byte by byte: some lie outside, or its last quad is not all there. It starts `skip`
-    /// bytes behind its first position's.
-    ///
-    /// # Safety
-    /// The strip lies in the room.
-    unsafe fn mixed<C: Core>(&self, room: &mut C::Room, strip: Strip, [row, column]: Place, skip: usize) {
+    /// A run of several positions, of which some may lie outside the input, or the bytes behind it.
+    fn mixed(&self, [row, column]: Place) -> [u8; LONGEST] {
         let [height, width, channels] = self.extent;
-        let (mut column, mut channel) = (column.wrapping_add(skip / channels.max(1)), skip % channels.max(1));
-        let pixels = if row < height { self.input.get(row * width * channels..).unwrap_or_default() } else { &[] };
-        let mut next = || {
-            let byte = match pixels.get(column.wrapping_mul(channels).wrapping_add(channel)) {
-                Some(&byte) if column < width => byte,
-                _ => self.pad[channel % QUAD],
-            };
-            channel += 1;
-            if channel == channels {
-                (channel, column) = (0, column.wrapping_add(1));
-            }
-            byte
-        };
-        for quad in 0..strip.run {
-            let bytes = [next(), next(), next(), next()];
-            // SAFETY: the caller's: it is one quad of the strip.
-            unsafe { C::put(room, Strip { place: strip.place + quad, run: 1, ..strip }, bytes.as_ptr(), self.flip) };
+        let mut run = self.padded;
+        if row < height {
+            // The run's positions inside.
+            let left = column.wrapping_neg().min(self.columns) * usize::from(column >= width);
+            let right = width.saturating_sub(column.wrapping_add(left)).min(self.columns - left);
+            let at = (row * width + column.wrapping_add(left)) * channels;
+            let from = self.input.get(at..at + right * channels).unwrap_or_default();
+            let to = run.get_mut(left * channels..).unwrap_or_default();
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
         }
+        run
     }
 }
 
-/// Where bytes go in a core's room: into `run` quads from `place` on; then, `window` quads behind the first of these, into
-/// those of the next of the `groups`.
+/// Where bytes go in a core's room. Of each position, into `run` quads from `place` on; then, `window` quads behind the first of
+/// these, into those of the next of the `groups`.
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
-    /// Of the tile.
-    pub position: usize,
+    /// Positions of the tile: the first, and how many.
+    pub first: usize,
+    pub count: usize,
     pub place: usize,
     pub run: usize,
     pub groups: usize,
     pub window: usize,
+}
+
+impl Strip {
+    /// Some of its positions.
+    fn part(&self, positions: &Range<usize>) -> Self {
+        Strip { first: self.first + positions.start, count: positions.len(), ..*self }
+    }
 }
