@@ -29,12 +29,18 @@ fn main() -> ! {
             }
         }
         for number in 0..OTHERS {
-            if !(max_pool(random, backend, memory) && mean(random, backend, memory) && linear(random, backend, memory)) {
+            if !(max_pool(random, backend, memory) && mean(random, backend, memory) && linear(random, backend, memory))
+            {
                 defmt::error!("{=str}: a pool or classifier, number {=u32}", backend.name, number);
                 board::exit(Exit::Wrong)
             }
         }
-        defmt::info!("{=str}: {=u32} convolutions and {=u32} others equal the portable kernels'", backend.name, CONVOLUTIONS, 3 * OTHERS);
+        defmt::info!(
+            "{=str}: {=u32} convolutions and {=u32} others equal the portable kernels'",
+            backend.name,
+            CONVOLUTIONS,
+            3 * OTHERS
+        );
     }
     board::exit(Exit::Done)
 }
@@ -124,7 +130,9 @@ fn convolution(random: &mut Random, backend: Kernels, memory: &mut [u8]) -> Resu
             let groups = random.choose(&[2u32, 3, 8, 16]);
             [groups, width, if random.below(4) == 0 { random.choose(&[1, 3, 4, 10, 20]) } else { width }]
         }
-        1 if side == 1 => [1, random.choose(&[4u32, 12, 32, 64, 100, 580, 1156]), random.choose(&[2u32, 16, 31, 32, 64, 72])],
+        1 if side == 1 => {
+            [1, random.choose(&[4u32, 12, 32, 64, 100, 580, 1156]), random.choose(&[2u32, 16, 31, 32, 64, 72])]
+        }
         _ => [1, random.choose(&[1u32, 2, 3, 4, 5, 8, 24, 72]), random.choose(&[1u32, 5, 16, 24, 32])],
     };
     let (channels_in, channels_out) = (groups * per_group, groups * out_per_group);
@@ -228,7 +236,8 @@ fn max_pool(random: &mut Random, backend: Kernels, memory: &mut [u8]) -> bool {
 
 fn mean(random: &mut Random, backend: Kernels, memory: &mut [u8]) -> bool {
     let mut cut = Cutter(memory);
-    let input_shape = Shape { height: random.below(8) + 1, width: random.below(8) + 1, channels: random.below(130) + 1 };
+    let input_shape =
+        Shape { height: random.below(8) + 1, width: random.below(8) + 1, channels: random.below(130) + 1 };
     let zero_point = random.bits() as i8;
     let args = GlobalAvgPoolArgs { input: cut.random(random, input_shape.volume()), input_shape, zero_point };
     let (mut portable, mut other) = ([0i16; 130], [0i16; 130]);

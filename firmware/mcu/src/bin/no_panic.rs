@@ -1,7 +1,8 @@
 //! A proof, not a program to run: that verifying and running a model cannot panic, with any backend and for any bytes.
 //!
 //! Its panic handler calls a function that does not exist. It links only if the compiler has found that no panic is reachable,
-//! knowing neither model, arena nor image.
+//! knowing neither model, arena nor image. Where it does not link, give the linker `--defsym=a_panic_is_reachable=0`
+//! (`-C link-arg`) and look for the callers of `core::panicking` in the disassembly.
 
 #![no_std]
 #![no_main]
