@@ -12,11 +12,9 @@ const PICTURE: FrameShape = match FrameShape::new(320, 240, PixelFormat::Rgb565)
     Ok(shape) => shape,
     Err(_) => panic!("a frame has pixels"),
 };
-/// Bytes of a row, which noise takes.
-const ROW: usize = PICTURE.row_len();
 
-/// One of each kind, then enough of them in a row that the camera has to be started anew.
-const FAULTS: [Option<Fault>; FRAMES as usize] = [
+/// Since the camera was started. The last one stays: only another start helps against it.
+const FAULTS: [Option<Fault>; 8] = [
     None,
     Some(Fault::Fail { after: 100 }),
     None,
@@ -25,34 +23,31 @@ const FAULTS: [Option<Fault>; FRAMES as usize] = [
     Some(Fault::Noise { seed: 1 }),
     None,
     Some(Fault::Fail { after: 0 }),
-    Some(Fault::Cut { after: 0 }),
-    Some(Fault::Fail { after: 240 }),
-    None,
-    None,
 ];
 
 /// The camera.
 struct Still {
-    source: FaultInjector<'static, StillSource<'static>>,
-    frame: u32,
+    picture: StillSource<'static>,
+    row: &'static mut [u8],
+    frames: u32,
+    frames_since_start: usize,
     stalls: bool,
 }
 
 /// A camera in front of which `scene` is held: an image of `shape`, enlarged to the middle of the picture, for which `memory`
 /// has room.
 pub(super) fn camera(memory: &'static mut [u8], scene: &[u8], shape: Shape) -> impl Camera {
-    let picture = memory.split_at_mut_checked(PICTURE.frame_len());
-    let made = picture.and_then(|(picture, rest)| {
+    let made = memory.split_at_mut_checked(PICTURE.frame_len()).and_then(|(picture, rest)| {
         draw(picture, scene, shape);
         let still = Frame::new(PICTURE.width(), PICTURE.height(), PICTURE.format(), picture).ok()?;
-        Some(FaultInjector::new(StillSource::new(still), &FAULTS, rest.get_mut(..ROW)?))
+        Some((StillSource::new(still), rest.get_mut(..PICTURE.row_len())?))
     });
-    let Some(source) = made else {
+    let Some((picture, row)) = made else {
         defmt::error!("no room for a picture in the board's memory");
         exit(Exit::Camera)
     };
     let stalls = host::argument(1).is_some_and(|argument| argument == "stall");
-    Still { source, frame: 0, stalls }
+    Still { picture, row, frames: 0, frames_since_start: 0, stalls }
 }
 
 /// The nearest pixels of the scene, stretched to the middle square; its edges fill the sides.
@@ -73,6 +68,7 @@ fn draw(picture: &mut [u8], scene: &[u8], shape: Shape) {
 
 impl Camera for Still {
     fn start(&mut self) -> Result<(), Self::Error> {
+        self.frames_since_start = 0;
         Ok(())
     }
 }
@@ -81,16 +77,18 @@ impl RowSource for Still {
     type Error = InjectedError<core::convert::Infallible>;
 
     fn shape(&self) -> FrameShape {
-        self.source.shape()
+        PICTURE
     }
 
     fn rows(&mut self, each: impl FnMut(&[u8])) -> Result<(), Self::Error> {
-        self.frame += 1;
-        if self.stalls && self.frame == FRAMES {
+        self.frames += 1;
+        if self.stalls && self.frames == FRAMES {
             loop {
                 cortex_m::asm::wfi();
             }
         }
-        self.source.rows(each)
+        let now = self.frames_since_start.min(FAULTS.len() - 1);
+        self.frames_since_start += 1;
+        FaultInjector::new(self.picture, &FAULTS[now..=now], self.row).rows(each)
     }
 }
