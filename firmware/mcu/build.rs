@@ -40,7 +40,9 @@ fn main() {
     let model = fs::read(asset("CARDINAL_MODEL", "assets/cifar10-micro.cardinal")).expect("the model can be read");
     // A file that is no model is built in too: the programs say what is wrong with it. CARDINAL_ARENA leaves room for another
     // model than this one, where that is flashed apart.
-    let arena = model.get(ARENA_LEN_AT..).and_then(|rest| rest.first_chunk()).map_or(0, |len| u32::from_le_bytes(*len));
+    let header = if model.starts_with(b"CARDINAL") { &model[..] } else { &[] };
+    let len = header.get(ARENA_LEN_AT..).and_then(|rest| rest.first_chunk());
+    let arena = len.map_or(0, |len| u32::from_le_bytes(*len));
     println!("cargo::rerun-if-env-changed=CARDINAL_ARENA");
     let arena = env::var("CARDINAL_ARENA").unwrap_or_else(|_| arena.to_string());
     println!("cargo::rustc-env=ARENA_LEN={arena}");
