@@ -82,8 +82,8 @@ def broken(data):
     yield "newer-major-sealed", sealed(changed(data, 8, "<H", 2))
     yield "newer-minor-sealed", sealed(changed(data, 10, "<H", 1))
     # Written for another machine: the other byte order; weights in blocks of another size.
-    swapped = struct.pack(">HH", *struct.unpack("<HH", data[8:12])) + struct.pack(">13I", *struct.unpack("<13I", data[12:64]))
-    yield "byte-order-sealed", sealed(data[:8] + swapped + data[64:])
+    fields = struct.unpack_from("<HH13I", data, 8)
+    yield "byte-order-sealed", sealed(data[:8] + struct.pack(">HH13I", *fields) + data[64:])
     weights = start["ops"] + 36
     yield "weight-layout-sealed", sealed(changed(data, weights, "<I", u32(data, weights) // 2))
     yield "arena-sealed", sealed(changed(data, 16, "<I", 1 << 30))

@@ -1,7 +1,5 @@
 //! The program's model, and what to do with one that is none.
 
-#![allow(unsafe_code, reason = "sections and symbols of the linker")]
-
 use cardinal_runtime::{Arena, Model, RuntimeError, Session};
 
 use crate::{Exit, board};
@@ -21,26 +19,20 @@ pub fn bytes() -> &'static [u8] {
     const FILE: &[u8] = include_bytes!(env!("CARDINAL_MODEL"));
     // An `Arena` for its alignment, which is the one that weights want.
     // SAFETY: the linker scripts put this section into flash, and no one else puts anything into it.
+    #[allow(unsafe_code, reason = "an attribute that could misplace a static")]
     #[unsafe(link_section = ".model")]
     static MODEL: Arena<{ FILE.len() }> = Arena(*include_bytes!(env!("CARDINAL_MODEL")));
     &MODEL.0
 }
 
-/// The model's bytes, where the linker script has the region MODEL: as many as the file there says that it has, all of the
-/// region at most. Whatever lies there: verify it.
+/// The model's bytes, in the flash that the board keeps for it: as many as the file there says that it has, all of that flash at
+/// most. Whatever lies there: verify it.
 #[cfg(feature = "model-in-flash")]
 pub fn bytes() -> &'static [u8] {
     use cardinal_runtime::format::layout::header::FILE_LEN;
-    unsafe extern "C" {
-        static __model_start: u8;
-        static __model_end: u8;
-    }
-    let (start, end) = (&raw const __model_start, &raw const __model_end);
-    // SAFETY: the symbols bound flash of the board in which the linker puts nothing and to which no program writes. Any byte
-    // is a u8.
-    let region = unsafe { core::slice::from_raw_parts(start, end.addr() - start.addr()) };
-    let len = region.get(FILE_LEN..).and_then(|rest| rest.first_chunk()).map_or(0, |len| u32::from_le_bytes(*len));
-    region.get(..len as usize).unwrap_or(region)
+    let flash = board::model_flash();
+    let len = flash.get(FILE_LEN..).and_then(|rest| rest.first_chunk()).map_or(0, |len| u32::from_le_bytes(*len));
+    flash.get(..len as usize).unwrap_or(flash)
 }
 
 /// A session of the program's model; one that cannot run ends the program.

@@ -18,3 +18,16 @@ pub const NAME: &str = env!("BOARD");
 
 /// Milliseconds that a started watchdog waits for to be fed.
 const WATCHDOG_MS: u32 = 8000;
+
+/// The flash that is kept for a model: the region MODEL of the board's memory map.
+#[allow(unsafe_code, reason = "linker symbols have addresses only")]
+pub fn model_flash() -> &'static [u8] {
+    unsafe extern "C" {
+        static __model_start: u8;
+        static __model_end: u8;
+    }
+    let (start, end) = (&raw const __model_start, &raw const __model_end);
+    // SAFETY: the symbols bound flash of the board in which the linker puts nothing and to which no program writes. Any byte
+    // is a u8.
+    unsafe { core::slice::from_raw_parts(start, end.addr() - start.addr()) }
+}
