@@ -21,14 +21,17 @@ fn main() {
         println!("cargo::rerun-if-changed={path}");
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     };
-    fs::write(out.join("memory.x"), script(board) + &script("sections")).expect("OUT_DIR can be written");
-    println!("cargo::rustc-link-search={}", out.display());
-    for argument in ["-Tlink.x", "--nmagic"] {
-        println!("cargo::rustc-link-arg-bins={argument}");
+    let mut memory = script(board) + &script("sections");
+    let mut arguments = vec!["-Tlink.x", "--nmagic"];
+    if env::var_os("CARGO_FEATURE_NO_PANIC").is_some() {
+        memory += &script("no_panic");
+    } else {
+        arguments.push("-Tdefmt.x");
     }
-    // The proof logs nothing, and for this script's sake some linkers keep the function with which defmt panics.
-    if env::var_os("CARGO_FEATURE_NO_PANIC").is_none() {
-        println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+    fs::write(out.join("memory.x"), memory).expect("OUT_DIR can be written");
+    println!("cargo::rustc-link-search={}", out.display());
+    for argument in arguments {
+        println!("cargo::rustc-link-arg-bins={argument}");
     }
     println!("cargo::rustc-env=BOARD={board}");
 
