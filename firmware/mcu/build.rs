@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const BOARDS: [&str; 4] = ["mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"];
+const BOARDS: [&str; 5] = ["mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "pico2"];
 
 /// Where a `.cardinal` file states its arena length: FORMAT.md, section "Header".
 const ARENA_LEN_AT: usize = 16;
@@ -16,11 +16,21 @@ fn main() {
         panic!("choose one board: --features with one of {}", BOARDS.join(", "));
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets it"));
-    let memory = format!("memory/{board}.x");
-    println!("cargo::rerun-if-changed={memory}");
-    fs::copy(&memory, out.join("memory.x")).expect("the memory map can be copied");
+    let script = |name: &str| {
+        let path = format!("memory/{name}.x");
+        println!("cargo::rerun-if-changed={path}");
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let mut memory = script(board) + &script("sections");
+    let mut arguments = vec!["-Tlink.x", "--nmagic"];
+    if env::var_os("CARGO_FEATURE_NO_PANIC").is_some() {
+        memory += &script("no_panic");
+    } else {
+        arguments.push("-Tdefmt.x");
+    }
+    fs::write(out.join("memory.x"), memory).expect("OUT_DIR can be written");
     println!("cargo::rustc-link-search={}", out.display());
-    for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
+    for argument in arguments {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     println!("cargo::rustc-env=BOARD={board}");
@@ -35,7 +45,12 @@ fn main() {
     };
     asset("CARDINAL_GOLDEN", "assets/cifar10-micro.golden");
     let model = fs::read(asset("CARDINAL_MODEL", "assets/cifar10-micro.cardinal")).expect("the model can be read");
-    // A file that is no model is built in too: the programs say what is wrong with it.
-    let arena = model.get(ARENA_LEN_AT..).and_then(|rest| rest.first_chunk()).map_or(0, |len| u32::from_le_bytes(*len));
+    // A file that is no model is built in too: the programs say what is wrong with it. CARDINAL_ARENA leaves room for another
+    // model than this one, where that is flashed apart.
+    let header = if model.starts_with(b"CARDINAL") { &model[..] } else { &[] };
+    let len = header.get(ARENA_LEN_AT..).and_then(|rest| rest.first_chunk());
+    let arena = len.map_or(0, |len| u32::from_le_bytes(*len));
+    println!("cargo::rerun-if-env-changed=CARDINAL_ARENA");
+    let arena = env::var("CARDINAL_ARENA").unwrap_or_else(|_| arena.to_string());
     println!("cargo::rustc-env=ARENA_LEN={arena}");
 }

@@ -1,4 +1,4 @@
-//! Files of the host, by semihosting: the arguments of `./run`.
+//! Arguments of `./run` and files of the host, by semihosting.
 
 use core::ffi::CStr;
 
@@ -11,6 +11,15 @@ use crate::{Exit, board};
 /// Longest list of arguments.
 const ARGUMENTS: usize = 1024;
 
+/// An argument.
+pub type Argument = heapless::String<ARGUMENTS>;
+
+/// Argument `number`, counted from 1; `None` if there are fewer, or if all together exceed a kilobyte.
+pub fn argument(number: usize) -> Option<Argument> {
+    let arguments = env::args::<ARGUMENTS>().ok()?;
+    Argument::try_from((&arguments).into_iter().nth(number)?.ok()?).ok()
+}
+
 /// A file of the host that is open.
 pub struct HostFile {
     file: File,
@@ -18,25 +27,21 @@ pub struct HostFile {
 }
 
 impl HostFile {
-    /// Opens argument `number`, counted from 1; `None` if there are fewer. A file that cannot be opened ends the program with
-    /// [`Exit::Input`].
+    /// Opens the file that argument `number` names; `None` if there are fewer. A file that cannot be opened ends the program
+    /// with [`Exit::Input`].
     pub fn argument(number: usize) -> Option<Self> {
-        let arguments = env::args::<ARGUMENTS>().ok()?;
-        let name = (&arguments).into_iter().nth(number)?.ok()?;
-        let mut path: heapless::Vec<u8, ARGUMENTS> = heapless::Vec::from_slice(name.as_bytes()).ok()?;
-        path.push(0).ok()?;
-        let path = CStr::from_bytes_with_nul(&path).ok()?;
-        let opened = File::open(path).and_then(|file| {
-            let len = file.metadata()?.len();
-            Ok((file, len))
+        let mut path = argument(number)?;
+        path.push('\0').ok()?;
+        let opened = CStr::from_bytes_with_nul(path.as_bytes()).ok().and_then(|path| {
+            let file = File::open(path).ok()?;
+            let len = usize::try_from(file.metadata().ok()?.len()).ok()?;
+            Some(HostFile { file, len })
         });
-        match opened {
-            Ok((file, len)) => Some(HostFile { file, len: len as usize }),
-            Err(_) => {
-                defmt::error!("{=str}: the host cannot open it", name);
-                board::exit(Exit::Input)
-            }
+        if opened.is_none() {
+            defmt::error!("{=str}: the host cannot open it", path.trim_end_matches('\0'));
+            board::exit(Exit::Input)
         }
+        opened
     }
 
     /// Bytes of the file.
@@ -56,5 +61,10 @@ impl HostFile {
                 }
             }
         }
+    }
+
+    /// Leaves out the next bytes, or ends the program with [`Exit::Input`].
+    pub fn skip(&mut self, len: usize) {
+        (0..len).for_each(|_| self.read(&mut [0]));
     }
 }

@@ -1,14 +1,17 @@
-//! What the programs of `src/bin` have in common: boards, the built-in model, measurements, and what happens when something
-//! goes wrong.
+//! What the programs of `src/bin` have in common: boards, the program's model, measurements, and what happens when
+//! something goes wrong.
 //!
 //! Every program ends with one of the codes of [`Exit`]; under QEMU they reach the shell.
 
 #![no_std]
 
 pub mod board;
+pub mod camera;
+pub mod classes;
 pub mod golden;
 #[cfg(feature = "qemu")]
 pub mod host;
+pub mod measure;
 pub mod model;
 pub mod random;
 pub mod stack;
@@ -30,8 +33,10 @@ pub enum Exit {
     Arena = 3,
     /// A file of the host cannot be read, or is not what it should be.
     Input = 4,
-    /// The camera does not answer.
+    /// The camera's frames cannot become the model's image.
     Camera = 5,
+    /// The watchdog was not fed.
+    Watchdog = 6,
     /// A bug: a panic.
     Panic = 101,
     /// A bug: a fault.

@@ -19,7 +19,7 @@ impl Random {
 
     /// A number below `end`, or 0.
     pub fn below(&mut self, end: u32) -> u32 {
-        (u64::from(self.bits()) * u64::from(end) >> 32) as u32
+        ((u64::from(self.bits()) * u64::from(end)) >> 32) as u32
     }
 
     /// One of some.

@@ -31,7 +31,7 @@ pub fn paint() -> usize {
     top
 }
 
-/// Bytes below `top` that were used since [`paint`] gave it, at least [`MARGIN`].
+/// Bytes below `top` that were used since [`paint`] gave it, at least 512: what is nearer is not painted.
 pub fn used_since(top: usize) -> usize {
     let mut word = bottom();
     // SAFETY: as in `paint`; reading stops at the stack at the latest, which was not painted.

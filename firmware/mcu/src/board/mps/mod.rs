@@ -4,9 +4,16 @@
 
 #![allow(unsafe_code, reason = "device registers and linker symbols have addresses only")]
 
+use cardinal_runtime::format::Shape;
 use defmt_semihosting as _;
 
 use crate::Exit;
+use crate::camera::Camera;
+
+mod still;
+mod watchdog;
+
+pub use watchdog::Watchdog;
 
 /// The registers FPGAIO: section "FPGA system control and I/O" of the board's application note.
 const FPGAIO: usize = if cfg!(feature = "mps2-an505") {
@@ -26,10 +33,25 @@ const PRESCALE: *mut u32 = (FPGAIO + 0x1C) as *mut u32;
 /// What [`elapsed`] counts.
 pub const UNIT: &str = "instructions";
 
+/// Frames until a loop ends, so that tests do.
+pub const FRAMES: u32 = 13;
+
+/// The board, running.
+pub struct Board(());
+
 /// Starts the clock.
-pub fn start_clock() {
+pub fn start() -> Board {
     // SAFETY: all four machines have this register at this address; it has no effect but on COUNTER.
     unsafe { PRESCALE.write_volatile(0) };
+    Board(())
+}
+
+impl Board {
+    /// A camera, and the watchdog, both yet to be started. These boards have no camera: it sees `scene`, an image of `shape`,
+    /// and faults. With the argument `stall`, it stops answering in the end.
+    pub fn into_camera_and_watchdog(self, scene: &[u8], shape: Shape) -> (impl Camera, Watchdog) {
+        (still::camera(memory(), scene, shape), Watchdog)
+    }
 }
 
 /// The clock.
@@ -43,7 +65,7 @@ pub fn elapsed(from: u32, to: u32) -> u32 {
     (u64::from(to.wrapping_sub(from)) * (1_000_000_000 / 64) / COUNTER_HZ) as u32
 }
 
-/// Ends the program.
+/// Ends the program: QEMU exits with this code.
 pub fn exit(how: Exit) -> ! {
     semihosting::process::exit(how as i32)
 }
