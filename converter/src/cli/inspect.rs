@@ -9,15 +9,20 @@ use cardinal_converter::{Error, host};
 use cardinal_format::{Conv, File, Op, Preprocess, Residual, Resize, Shape, Tensor};
 use serde::Serialize;
 
+use super::target::{Footprint, TargetArgs};
 use super::{bytes, print, print_json, read};
 
 /// Show what a .cardinal file holds
 ///
-/// Example: cardinal inspect resnext50.cardinal
+/// Examples: cardinal inspect resnext50.cardinal
+///           cardinal inspect micro.cardinal --target cortex-m7 --flash 1M --ram 320K
 #[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// The model
     model: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,6 +68,8 @@ struct Document {
     multiply_adds: u64,
     provenance: serde_json::Value,
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    footprint: Option<Footprint>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
@@ -82,13 +89,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         multiply_adds: layers.iter().map(|l| l.multiply_adds).sum(),
         provenance: serde_json::from_str(file.provenance()).unwrap_or_default(),
         layers,
+        footprint: args.target.footprint(file)?,
     };
     if args.json {
         print_json("cardinal.inspect/1", &document)?;
     } else {
-        print(&text(&document))?;
+        print(&(text(&document) + &document.footprint.as_ref().map_or_else(String::new, Footprint::text)))?;
     }
-    Ok(ExitCode::SUCCESS)
+    let fits = document.footprint.as_ref().is_none_or(Footprint::fits);
+    Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn sides(shape: Shape) -> [u32; 3] {

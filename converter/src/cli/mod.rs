@@ -12,6 +12,7 @@ mod parity;
 mod predict;
 mod settings;
 mod sources;
+mod target;
 
 use std::io::Write;
 use std::path::Path;

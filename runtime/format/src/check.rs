@@ -276,8 +276,8 @@ fn check_weights(
     let (params, _) = channels.as_chunks::<CHANNEL_BLOCK_BYTES>();
     let layout = layout.ok_or(FormatError::Op { op: number as u16, field: "weights" })?;
     // Then the sums below fit a u32.
-    if layout.quads() > (1 << 24) / QUAD {
-        return bad("weights (too many inputs)");
+    if layout.quads() == 0 || layout.quads() > (1 << 24) / QUAD {
+        return bad("weights (no inputs, or too many)");
     }
     for (block, (packed, params)) in weights.chunks_exact(layout.block_bytes()).zip(params).enumerate() {
         if !ends_are_zero(packed, &layout) {
@@ -318,7 +318,7 @@ fn magnitudes(packed: &[u8]) -> Option<[u32; BLOCK]> {
 /// Whether every run of one block's weights is filled up to whole quads with zeros: kernels may read any input there.
 fn ends_are_zero(packed: &[u8], layout: &WeightLayout) -> bool {
     let used = layout.run_len() % QUAD;
-    let mut last_quads = packed.chunks_exact(layout.run_quads() * QUAD_BYTES).filter_map(|run| run.last_chunk());
+    let mut last_quads = packed.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1)).filter_map(|run| run.last_chunk());
     let zero = |quad: &[u8; QUAD_BYTES]| quad.chunks_exact(QUAD).all(|w| w.iter().skip(used).all(|&w| w == 0));
     used == 0 || last_quads.all(zero)
 }

@@ -17,7 +17,7 @@ pub(crate) fn max_pool<const FLIP: u8>(args: &MaxPoolArgs<'_>, output: &mut [u8]
     let [kernel_h, kernel_w] = window.kernel;
     let [down, across] = window.stride;
     let [top, left, ..] = window.padding;
-    for (y, row) in output.chunks_exact_mut(width * channels).enumerate() {
+    for (y, row) in output.chunks_exact_mut((width * channels).max(1)).enumerate() {
         for (x, best) in row.chunks_exact_mut(channels).enumerate() {
             best.fill(i8::MIN as u8 ^ FLIP);
             for in_y in inside(y, down, top, kernel_h, input.height) {

@@ -3,6 +3,7 @@
 //! Positions outside, output channels inside: a window is read once and serves all channels of its group. Where a window is
 //! too large for the room, channels are outside in blocks, and it is read part by part.
 
+use core::num::NonZeroUsize;
 use core::ops::Range;
 
 use cardinal_format::quant::Requantize;
@@ -135,7 +136,7 @@ impl<'a> Product<'a> {
         let mut windows = [self.source.at(tile.first); MOST_POSITIONS];
         for (place, positions) in tile.rows() {
             let mut at = self.source.at(place);
-            for window in &mut windows[positions] {
+            for window in windows.iter_mut().take(positions.end).skip(positions.start) {
                 *window = at;
                 at = at.wrapping_add(self.source.step());
             }
@@ -193,7 +194,7 @@ pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
     if !(per_group > 0 && codes && whole) {
         return all::conv::<{ all::SIGNED }>(args, output);
     }
-    let width = (args.output_shape.width as usize).max(1);
+    let width = NonZeroUsize::new(args.output_shape.width as usize).unwrap_or(NonZeroUsize::MIN);
     let padding_word = product.source.stored(args.pad_codes);
     let (bounds, padding) = (Bounds::new(args.requantize), [padding_word; QUADS]);
     let job = Job {
@@ -227,7 +228,7 @@ struct Job<'a> {
     per_group: usize,
     groups: usize,
     /// Of the output.
-    width: usize,
+    width: NonZeroUsize,
     bounds: Bounds,
     /// Quads outside the input, as they are stored.
     padding: [u32; QUADS],
@@ -240,7 +241,7 @@ impl Job<'_> {
     /// They lie in the output; weights and added codes are as long as the shapes say.
     unsafe fn tile<C: Core>(&self, first: usize, count: usize, room: &mut C::Room, sums: &mut [Sums; 2]) {
         let at = self.args.first + first;
-        let tile = Tile { first: [at / self.width, at % self.width], count, width: self.width };
+        let tile = Tile { first: [at / self.width, at % self.width], count, width: self.width.get() };
         let quads = self.product.source.quads;
         let in_place = self.product.in_place::<C>(&tile);
         let projected = self.projection.as_ref().map(|projection| (projection, projection.in_place::<C>(&tile)));

@@ -202,7 +202,7 @@ unsafe impl Core for Mve {
     }
 
     unsafe fn put(room: &mut Room, to: Strip, from: *const u8, next: usize, flip: u32) {
-        let place = room.0[to.first].as_mut_ptr().wrapping_add(to.place);
+        let place = room.0.as_mut_ptr().wrapping_add(to.first).cast::<u32>().wrapping_add(to.place);
         let window = to.window;
         // SAFETY: the caller's.
         unsafe {

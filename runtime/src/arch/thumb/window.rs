@@ -130,7 +130,7 @@ impl<'a> Source<'a> {
         room: &mut C::Room,
     ) {
         let [height, width, channels] = self.extent;
-        let [down, across] = self.stride;
+        let [down, across] = self.stride.map(|step| step.max(1));
         let top = (y * down).wrapping_sub(self.before[0]);
         let group = part.groups.start * self.run_len;
         let count = positions.len();
