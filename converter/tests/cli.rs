@@ -30,6 +30,22 @@ fn convert_inspect_predict_eval() {
     let text = scratch.succeed(&["inspect", "out.cardinal"]);
     assert!(text.contains("layer1.0.conv2") && text.contains("convolution + projection/2"), "{text}");
 
+    let on = json(&scratch.succeed(&["inspect", "out.cardinal", "--target", "cortex-m4", "--json"]));
+    let part = |name: &str| on["footprint"][name].as_u64().expect("a number");
+    assert_eq!(on["footprint"]["weights"], report["file_bytes"]);
+    assert_eq!(part("flash"), part("code") + part("weights"));
+    assert_eq!(part("ram"), part("arena") + part("statics") + part("stack"));
+    assert_eq!(on["footprint"]["fits"], true);
+    assert!(scratch.fail(&["inspect", "out.cardinal", "--target", "z80"]).contains("is none of cortex-m4"));
+    scratch.cardinal(&["inspect", "out.cardinal", "--target", "cortex-m4", "--flash", "16K"]).assert().failure();
+
+    let golden = ["golden", "out.cardinal", "images", "--images", "3", "-o", "out.golden"];
+    assert!(scratch.succeed(&golden).contains("3 images"));
+    let golden = std::fs::read(scratch.path("out.golden")).expect("written");
+    let header = cardinal_format::golden::Header::parse(&golden).expect("a golden file");
+    assert_eq!((header.count, header.classes), (3, 5));
+    assert_eq!(golden.len(), 24 + 3 * header.record_len().expect("small"));
+
     let predicted = json(&scratch.succeed(&["predict", "out.cardinal", "images/a/0.png", "--topk", "2", "--json"]));
     let best = &predicted["predictions"][0];
     assert_eq!(best["top"].as_array().map(Vec::len), Some(2));

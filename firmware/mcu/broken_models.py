@@ -1,7 +1,7 @@
-"""Breaks a model in many ways: broken_models.py MODEL FOLDER writes FOLDER/NAME.cardinal, which every reader must refuse.
+"""Breaks a model in many ways: broken_models.py MODEL FOLDER writes FOLDER/NAME.cardinal, all of which must be refused.
 
-The layout is that of runtime/format/FORMAT.md. Where a name ends in "-sealed", length and CRC-32 fit the broken bytes, so that
-only what they mean can give them away.
+The layout is that of runtime/format/FORMAT.md. Where a name ends in "-sealed", length and CRC-32 fit the broken bytes,
+so that only what they mean can give them away.
 """
 
 import struct

@@ -1,8 +1,9 @@
+#!/usr/bin/env python3
 """What the runtime takes of flash and RAM on each board, for `cardinal inspect --target`: ./sizes.py [--renew]
 
-Builds `classify`, whose sections the linker laid out, and runs `selftest`, which measures the stack by painting it. The figures
-must be those of converter/assets/targets.json; --renew writes them there. They are one compiler's: with another one, figures
-may differ by a tenth.
+Builds `classify`, whose sections the linker laid out, and runs `selftest`, which measures the stack by painting it. The
+figures must be those of converter/assets/targets.json; --renew writes them there. They are one compiler's: with another
+one, figures may differ by a tenth.
 """
 
 import json
@@ -33,7 +34,10 @@ def sections(elf: bytes) -> dict[str, tuple[int, int, int]]:
     offset, (size, count, names) = struct.unpack_from("<I", elf, 32)[0], struct.unpack_from("<3H", elf, 46)
     headers = [struct.unpack_from("<10I", elf, offset + i * size) for i in range(count)]
     strings = headers[names][4]
-    name = lambda at: elf[strings + at : elf.index(b"\0", strings + at)].decode()  # noqa: E731
+
+    def name(at: int) -> str:
+        return elf[strings + at : elf.index(b"\0", strings + at)].decode()
+
     return {name(header[0]): (header[1], header[2], header[5]) for header in headers}
 
 

@@ -318,7 +318,8 @@ fn magnitudes(packed: &[u8]) -> Option<[u32; BLOCK]> {
 /// Whether every run of one block's weights is filled up to whole quads with zeros: kernels may read any input there.
 fn ends_are_zero(packed: &[u8], layout: &WeightLayout) -> bool {
     let used = layout.run_len() % QUAD;
-    let mut last_quads = packed.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1)).filter_map(|run| run.last_chunk());
+    let mut last_quads =
+        packed.chunks_exact((layout.run_quads() * QUAD_BYTES).max(1)).filter_map(|run| run.last_chunk());
     let zero = |quad: &[u8; QUAD_BYTES]| quad.chunks_exact(QUAD).all(|w| w.iter().skip(used).all(|&w| w == 0));
     used == 0 || last_quads.all(zero)
 }

@@ -1,6 +1,6 @@
 """Instructions that CMSIS-NN takes for a model's layers on Cortex-M, counted by an emulator.
 
-    python3 tests/peers/cmsis/cmsis_nn.py MODEL.cardinal [--cardinal COUNTS.json] [--json FILE]
+    python3 tests/peers/cmsis/cmsis_nn.py MODEL.cardinal [--cardinal] [--json FILE]
 
 Fetches CMSIS-NN, builds it for each core as its own CMake would, and calls it
 once in QEMU for each layer of the model: the same shapes, with random weights and
@@ -8,8 +8,8 @@ activations. A shortcut is an addition after the convolution, a projection one m
 convolution. A sample of each call's results is computed in plain C too, and must
 be the same. What can be prepared when a model is loaded is not counted.
 
---cardinal adds Cardinal's instructions from a file, {"machine": {"layer": n, …}, …},
-and their ratio to CMSIS-NN's: below 1 Cardinal takes fewer.
+--cardinal adds Cardinal's instructions, counted by firmware/mcu's `bench` with the same
+model, and their ratio to CMSIS-NN's: below 1 Cardinal takes fewer.
 
 Needs, as Debian calls them: gcc-arm-none-eabi, libnewlib-arm-none-eabi,
 qemu-system-arm; and the built `cardinal`.
@@ -228,26 +228,29 @@ def printed(model: list[Layer], rows: list[dict]) -> None:
         print(line + (f"{row['cardinal'] / row['cmsis_nn']:>8.2f}" if "cardinal" in row else ""))
 
 
-def cardinals(path: Path, machines: list[str], model: list[Layer]) -> dict[str, dict[str, int]]:
-    """Cardinal's instructions, of the machines that the file has."""
-    document = json.loads(path.read_text())
-    result = {name: document[name] for name in machines if name in document}
-    if not result:
-        raise SystemExit(f"{path}: it has none of {', '.join(machines)}")
-    names = {layer.name for layer in model}
-    for machine, counts in result.items():
-        if missing := sorted(names - counts.keys()):
-            raise SystemExit(f"{path}: {machine} lacks {', '.join(missing)}")
-        if more := sorted(counts.keys() - names):
-            print(f"{path}: {machine}: not of a layer, so not compared: {', '.join(more)}", file=sys.stderr)
-    return result
+def cardinals(args: argparse.Namespace, name: str, folder: Path) -> dict[str, int]:
+    """Cardinal's instructions on a machine: `bench` of firmware/mcu, with the model and a grey image built in."""
+    image, golden = folder / "grey.pgm", folder / "golden"
+    image.write_bytes(b"P5 64 64 255\n" + bytes(range(64)) * 64)
+    said(args.binary, "golden", args.model, image, "-o", golden)
+    environment = os.environ | {"CARDINAL_MODEL": str(args.model.resolve()), "CARDINAL_GOLDEN": str(golden)}
+    command = [ROOT / "firmware" / "mcu" / "run", name, "bench"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if ran.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}: {(ran.stderr or ran.stdout).strip()}")
+    counts: dict[str, dict[str, int]] = {}
+    for line in ran.stdout.splitlines():
+        if "layer," in line:
+            _, backend, layer, count, _ = line.split(",")
+            counts.setdefault(backend, {})[layer] = int(count)
+    return next(iter(counts.values()))  # the best backend comes first
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--binary", type=Path, default=ROOT / "target" / "release" / "cardinal", help="of `cardinal`")
-    parser.add_argument("--cardinal", type=Path, metavar="FILE", help="Cardinal's instructions, to compare with")
+    parser.add_argument("--cardinal", action="store_true", help="count Cardinal's instructions too, and compare")
     parser.add_argument("--machines", nargs="+", choices=MACHINES, default=list(MACHINES), help="default: all")
     parser.add_argument("--cmsis-nn", type=Path, metavar="DIR", help=f"CMSIS-NN, instead of fetching {RELEASE}")
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "cmsis", help="a folder to fetch to; kept")
@@ -263,7 +266,6 @@ def main() -> None:
         raise SystemExit(f"{args.binary}: not there; build it with cargo build --release, or give --binary")
     described = json.loads(said(args.binary, "inspect", "--json", args.model))
     model = list(layers(described))
-    ours = cardinals(args.cardinal, args.machines, model) if args.cardinal else {}
     cmsis = (args.cmsis_nn or fetched(args.work)).resolve()
     version = str(args.cmsis_nn or RELEASE)
 
@@ -281,7 +283,7 @@ def main() -> None:
             print(f"{name} …", file=sys.stderr)
             program = built(MACHINES[name], cmsis, source, args, Path(folder) / name)
             counts, checked = counted(name, program, len(steps))
-            rows = table(model, counts, ours.get(name))
+            rows = table(model, counts, cardinals(args, name, Path(folder)) if args.cardinal else None)
             print(f"\n{name}, {MACHINES[name].cpu}; {checked} results are those of plain C")
             printed(model, rows)
             document["machines"][name] = {"cpu": MACHINES[name].cpu, "checked": checked, "layers": rows}

@@ -10,7 +10,7 @@ use cardinal_format::weights::{BLOCK, QUAD, QUAD_BYTES};
 
 use super::Core;
 use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
-use super::dsp::{self, linear};
+use super::dsp;
 use super::window::Strip;
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
@@ -21,7 +21,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     conv: either,
     max_pool: all::max_pool::<{ all::SIGNED }>,
     global_avg_pool: all::global_avg_pool::<{ all::SIGNED }>,
-    linear,
+    linear: all::linear,
     spin: None,
 };
 
