@@ -183,15 +183,17 @@ pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
     let groups = (args.input_shape.channels as usize).checked_div(layout.in_per_group()).unwrap_or(0);
     let per_group = channels.checked_div(groups).unwrap_or(0);
     let positions = output.len().checked_div(channels).unwrap_or(0);
+    let sides = [args.output_shape.height, args.output_shape.width].map(|side| side as usize);
     let codes = match &args.residual {
         ResidualArgs::Separate { codes, .. } => codes.len() >= (args.first + positions) * channels,
         _ => true,
     };
+    let there = codes && args.first + positions <= sides[0] * sides[1];
     // A file may lie anywhere in memory; whole words are loaded from one that does not lie badly.
-    let whole = product.source.is_readable()
-        && product.is_whole(channels)
-        && projection.as_ref().is_none_or(|projection| projection.is_whole(channels));
-    if !(per_group > 0 && codes && whole) {
+    let usable =
+        |product: &Product<'_>, groups| product.source.is_readable(groups, sides) && product.is_whole(channels);
+    let whole = usable(&product, groups) && projection.as_ref().is_none_or(|projection| usable(projection, 1));
+    if !(per_group > 0 && per_group * groups == channels && there && whole) {
         return all::conv::<{ all::SIGNED }>(args, output);
     }
     let width = NonZeroUsize::new(args.output_shape.width as usize).unwrap_or(NonZeroUsize::MIN);

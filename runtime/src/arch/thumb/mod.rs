@@ -3,9 +3,10 @@
 //! - `conv`: one loop for every convolution. It walks tiles of a few output positions; of each, it has the windows read once
 //!   and then goes through the output channels. The weights are read in place, in flash.
 //! - `window`: reads windows: pads them, and puts what each group of channels reads side by side.
-//! - `dsp`, `mve`: the dot products over those windows, requantization, pools and the classifier.
+//! - `dsp`, `mve`: the dot products over those windows, and requantization; in `dsp` the classifier too. Pools, a thousandth of
+//!   the work, are the portable ones.
 //!
-//! All numbers that instructions depend on are the compiler's target's: there is no operating system to ask.
+//! The compiler's target says which instructions there are: nobody else can be asked.
 
 #![allow(unsafe_code, reason = "instructions that the compiler has no functions for")]
 #![allow(clippy::indexing_slicing, reason = "arrays of constant size, by indices below it")]

@@ -110,9 +110,25 @@ impl<'a> Source<'a> {
         u32::from_ne_bytes(codes.map(|code| code as u8)) ^ self.flip
     }
 
-    /// Whether it can be read: longer runs of several positions have no room in [`Source::mixed`].
-    pub fn is_readable(&self) -> bool {
-        self.columns == 1 || self.run_quads * QUAD <= LONGEST
+    /// Whether runs may have to be put together byte by byte.
+    fn is_mixed(&self) -> bool {
+        self.columns > 1 || !self.run_len.is_multiple_of(QUAD)
+    }
+
+    /// Whether windows of so many groups can be read for an output of these sides: the input is there, its channels and the
+    /// kernel are those of the weights, a 1×1 window lies inside, and runs of several positions have room in
+    /// [`Source::mixed`].
+    pub fn is_readable(&self, groups: usize, [out_height, out_width]: [usize; 2]) -> bool {
+        let [height, width, channels] = self.extent;
+        let volume = height.checked_mul(width).and_then(|area| area.checked_mul(channels));
+        let run = if self.columns > 1 { self.columns * channels } else { channels / groups.max(1) };
+        let inside = |output: usize, stride: usize, side: usize| output.saturating_sub(1).saturating_mul(stride) < side;
+        volume.is_some_and(|volume| self.input.len() >= volume)
+            && run == self.run_len
+            && self.quads == self.kernel[0] * self.runs * self.run_quads
+            && (!self.is_mixed() || self.run_quads * QUAD <= LONGEST)
+            && inside(out_height, self.stride[0], height + self.before[0])
+            && inside(out_width, self.stride[1], width + self.before[1])
     }
 
     /// Reads the windows of neighbouring positions of one output row into a core's room, as those of `first` on, from quad `to`
@@ -159,7 +175,7 @@ impl<'a> Source<'a> {
                 };
                 // The last quad of a run may end up to three bytes behind it; in the last row, these may lie behind the input.
                 let inside = match row {
-                    row if row >= height || (self.columns > 1 && row + 1 == height) => 0..0,
+                    row if row >= height || (!self.run_len.is_multiple_of(QUAD) && row + 1 == height) => 0..0,
                     _ => left..right,
                 };
                 if !inside.is_empty() {
@@ -169,7 +185,7 @@ impl<'a> Source<'a> {
                     unsafe { C::put(room, strip.part(&inside), from, across * channels, self.flip) };
                 }
                 for rest in [0..inside.start, inside.end..count] {
-                    if self.columns == 1 && !rest.is_empty() {
+                    if !self.is_mixed() && !rest.is_empty() {
                         // SAFETY: the caller's.
                         unsafe { C::put(room, strip.part(&rest), padding.as_ptr().cast(), 0, self.flip) };
                     } else {
