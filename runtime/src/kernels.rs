@@ -192,5 +192,5 @@ pub fn available() -> &'static [Kernels] {
 
 /// The fastest backend for this CPU.
 pub fn best() -> Kernels {
-    available().first().copied().unwrap_or(PORTABLE)
+    arch::best()
 }

@@ -31,3 +31,12 @@ pub(crate) fn available() -> &'static [Kernels] {
     return thumb::available();
     &[all::KERNELS]
 }
+
+/// The first of them.
+pub(crate) fn best() -> Kernels {
+    #[cfg(thumb_dsp)]
+    let best = thumb::BEST;
+    #[cfg(not(thumb_dsp))]
+    let best = available().first().copied().unwrap_or(all::KERNELS);
+    best
+}

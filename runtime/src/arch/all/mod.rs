@@ -14,7 +14,7 @@ pub(crate) use conv::conv;
 pub(crate) use linear::linear;
 pub(crate) use pool::{global_avg_pool, max_pool};
 
-use crate::kernels::{Kernels, Storage};
+use crate::kernels::{ConvArgs, Kernels, Storage};
 
 /// Of [`Storage::Signed`].
 pub(crate) const SIGNED: u8 = Storage::Signed.flip();
@@ -22,9 +22,15 @@ pub(crate) const SIGNED: u8 = Storage::Signed.flip();
 pub(crate) const KERNELS: Kernels = Kernels {
     name: "portable",
     storage: Storage::Signed,
-    conv: conv::<SIGNED>,
+    conv: portable_conv,
     max_pool: max_pool::<SIGNED>,
     global_avg_pool: global_avg_pool::<SIGNED>,
     linear,
     spin: None,
 };
+
+/// By itself, for all that fall back on it: on a microcontroller, it is the largest function of a program.
+#[inline(never)]
+fn portable_conv(args: &ConvArgs<'_>, output: &mut [u8]) {
+    conv::<SIGNED>(args, output);
+}

@@ -3,6 +3,7 @@
 //! Positions outside, output channels inside: a window is read once and serves all channels of its group. Where a window is
 //! too large for the room, channels are outside in blocks, and it is read part by part.
 
+use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
 use core::ops::Range;
 
@@ -14,19 +15,25 @@ use super::window::{Part, Place, Source};
 use crate::arch::all;
 use crate::kernels::{ConvArgs, ResidualArgs};
 
-/// Positions of a tile at most.
-pub(super) const MOST_POSITIONS: usize = 12;
+/// Positions of a tile on the core that takes most. Sums lie on the stack.
+pub(super) const MOST_POSITIONS: usize = if cfg!(thumb_mve) { 16 } else { 6 };
 
 /// Quads of each position's windows that there is room for: 576 channels of a 1×1 convolution, 64 of a grouped 3×3.
 pub(super) const QUADS: usize = 144;
 
 /// Sums of a tile by up to sixteen channels, in a core's own order.
 #[repr(C, align(16))]
-pub(super) struct Sums(pub [i32; BLOCK * MOST_POSITIONS]);
+pub(super) struct Sums(MaybeUninit<[i32; BLOCK * MOST_POSITIONS]>);
 
 impl Sums {
-    pub fn new() -> Self {
-        Sums([0; BLOCK * MOST_POSITIONS])
+    const NONE: Self = Sums(MaybeUninit::uninit());
+
+    pub fn as_ptr(&self) -> *const i32 {
+        self.0.as_ptr().cast()
+    }
+
+    pub fn as_mut_ptr(&mut self) -> *mut i32 {
+        self.0.as_mut_ptr().cast()
     }
 }
 
@@ -44,6 +51,8 @@ pub(super) struct Weights {
     pub first: *const u8,
     pub quads: usize,
     pub channels: usize,
+    /// Of the first channel, among those of the sums.
+    pub column: usize,
 }
 
 /// What is added to sums before they are rounded.
@@ -68,6 +77,23 @@ pub(super) struct Finish<'a> {
     pub stride: usize,
     pub bounds: Bounds,
     pub added: Added<'a>,
+}
+
+impl Finish<'_> {
+    /// Clamps codes that are there, for outputs with other bounds than int8's.
+    ///
+    /// # Safety
+    /// As of [`Core::finish`].
+    #[inline(never)]
+    pub unsafe fn clamp(&self, output: *mut u8) {
+        for position in 0..self.positions {
+            for channel in 0..self.channels {
+                let at = output.wrapping_add(position * self.stride + channel).cast::<i8>();
+                // SAFETY: the caller's.
+                unsafe { at.write(i32::from(at.read()).max(self.bounds.low).min(self.bounds.high) as i8) };
+            }
+        }
+    }
 }
 
 /// Of an output's codes. Clamping after rounding gives the same code as before it.
@@ -124,25 +150,47 @@ impl<'a> Product<'a> {
         let (block, channel) = (channels.start / BLOCK, channels.start % BLOCK);
         let at = block * self.block_bytes + quads.start * QUAD_BYTES + channel * QUAD;
         let first = self.weights.as_ptr().wrapping_add(at);
-        Weights { first, quads: quads.len(), channels: channels.len() }
+        Weights { first, quads: quads.len(), channels: channels.len(), column: 0 }
+    }
+
+    /// Sets the sums of some channels of a span, of one group.
+    ///
+    /// # Safety
+    /// The windows are those of their group, whole; weights and parameters are there.
+    #[inline(always)]
+    unsafe fn dot<C: Core>(
+        &self,
+        windows: C::Reading,
+        channels: &Range<usize>,
+        span: &Range<usize>,
+        positions: usize,
+        sums: &mut Sums,
+    ) {
+        let weights = self.weights(channels, &(0..self.source.quads));
+        let weights = Weights { column: channels.start - span.start, ..weights };
+        // SAFETY: the caller's.
+        unsafe { C::dot(windows, weights, Some(self.params(channels.start)), positions, sums) };
     }
 
     /// Where a tile's positions read it without a copy, if they can and the core does.
     fn in_place<C: Core>(&self, tile: &Tile) -> Option<C::Reading> {
-        if !(C::READS_IN_PLACE && self.source.lies_in_place()) {
-            return None;
-        }
-        // Beyond the tile's end, any position is read again, and not written.
-        let mut windows = [self.source.at(tile.first); MOST_POSITIONS];
-        for (place, positions) in tile.rows() {
-            let mut at = self.source.at(place);
-            for window in windows.iter_mut().take(positions.end).skip(positions.start) {
-                *window = at;
-                at = at.wrapping_add(self.source.step());
-            }
-        }
-        Some(C::reading_in_place(&windows))
+        let Tile { first, count, width } = *tile;
+        let next = self.source.step_in_place(first, count, width)?;
+        C::in_place(self.source.at(first), next, count, self.source.quads)
     }
+}
+
+/// Channels of a block.
+const OF_BLOCK: NonZeroUsize = NonZeroUsize::new(BLOCK).unwrap();
+
+/// Cuts a range at all multiples.
+fn cut(range: Range<usize>, every: NonZeroUsize) -> impl Iterator<Item = Range<usize>> {
+    let mut from = range.start;
+    core::iter::from_fn(move || {
+        let start = from;
+        from = (start - start % every + every.get()).min(range.end);
+        (start < range.end).then_some(start..from)
+    })
 }
 
 /// Neighbouring output positions.
@@ -193,9 +241,10 @@ pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
     let usable =
         |product: &Product<'_>, groups| product.source.is_readable(groups, sides) && product.is_whole(channels);
     let whole = usable(&product, groups) && projection.as_ref().is_none_or(|projection| usable(projection, 1));
-    if !(per_group > 0 && per_group * groups == channels && there && whole) {
-        return all::conv::<{ all::SIGNED }>(args, output);
-    }
+    let per_group = NonZeroUsize::new(per_group).filter(|per_group| per_group.get() * groups == channels);
+    let (Some(per_group), true, true) = (per_group, there, whole) else {
+        return (all::KERNELS.conv)(args, output);
+    };
     let width = NonZeroUsize::new(args.output_shape.width as usize).unwrap_or(NonZeroUsize::MIN);
     let padding_word = product.source.stored(args.pad_codes);
     let (bounds, padding) = (Bounds::new(args.requantize), [padding_word; QUADS]);
@@ -211,7 +260,7 @@ pub(super) fn conv<C: Core>(args: &ConvArgs<'_>, output: &mut [u8]) {
         bounds,
         padding,
     };
-    let (mut room, mut sums) = (C::room(), [Sums::new(), Sums::new()]);
+    let (mut room, mut sums) = (C::room(), [Sums::NONE, Sums::NONE]);
     for first in (0..positions).step_by(C::POSITIONS) {
         let count = C::POSITIONS.min(positions - first);
         // SAFETY: the tile's positions are in the output, and the weights and added codes are there.
@@ -227,7 +276,7 @@ struct Job<'a> {
     output: *mut u8,
     channels: usize,
     /// Output channels of a group.
-    per_group: usize,
+    per_group: NonZeroUsize,
     groups: usize,
     /// Of the output.
     width: NonZeroUsize,
@@ -259,7 +308,8 @@ impl Job<'_> {
         };
         if together == 0 || shortcut > QUADS {
             for group in 0..self.groups {
-                for channels in self.spans(group) {
+                let channels = group * self.per_group.get()..(group + 1) * self.per_group.get();
+                for channels in cut(channels, OF_BLOCK) {
                     // SAFETY: the caller's.
                     unsafe {
                         self.in_parts::<C>(group, &channels, &tile, room, sums);
@@ -276,41 +326,30 @@ impl Job<'_> {
         }
         for from in (0..self.groups).step_by(together) {
             let groups = from..(from + together).min(self.groups);
+            let per_group = self.per_group.get();
+            let channels = from * per_group..groups.end * per_group;
             if in_place.is_none() {
-                let part = Part { groups: groups.clone(), quads: 0..quads };
+                let part = Part { groups, quads: 0..quads };
                 // SAFETY: `together` groups fit.
                 unsafe { self.read::<C>(&self.product, &tile, &part, 0, room) };
             }
-            for (i, group) in groups.enumerate() {
-                let reading = in_place.unwrap_or_else(|| C::reading(room, i * quads));
-                for channels in self.spans(group) {
-                    let [own, added] = &mut *sums;
-                    let params = self.product.params(channels.start);
+            for span in cut(channels, OF_BLOCK) {
+                let [own, added] = &mut *sums;
+                for channels in cut(span.clone(), self.per_group) {
+                    let group = channels.start / self.per_group - from;
+                    let reading = in_place.unwrap_or_else(|| C::reading(room, group * quads));
                     // SAFETY: the caller's; all quads of these channels have been read.
-                    unsafe { C::dot(reading, self.product.weights(&channels, &(0..quads)), Some(params), count, own) };
-                    if let Some((projection, in_place)) = &projected {
-                        let reading = in_place.unwrap_or_else(|| C::reading(room, QUADS - shortcut));
-                        let params = projection.params(channels.start);
-                        let weights = projection.weights(&channels, &(0..projection.source.quads));
-                        // SAFETY: as above.
-                        unsafe { C::dot(reading, weights, Some(params), count, added) };
-                    }
-                    // SAFETY: the caller's.
-                    unsafe { self.finish::<C>(&channels, first, count, sums) };
+                    unsafe { self.product.dot::<C>(reading, &channels, &span, count, own) };
                 }
+                if let Some((projection, in_place)) = &projected {
+                    let reading = in_place.unwrap_or_else(|| C::reading(room, QUADS - shortcut));
+                    // SAFETY: as above.
+                    unsafe { projection.dot::<C>(reading, &span, &span, count, added) };
+                }
+                // SAFETY: the caller's.
+                unsafe { self.finish::<C>(&span, first, count, sums) };
             }
         }
-    }
-
-    /// A group's channels, cut where a block ends.
-    fn spans(&self, group: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-        let mut from = group * self.per_group;
-        let end = from + self.per_group;
-        core::iter::from_fn(move || {
-            let start = from;
-            from = (start / BLOCK + 1).saturating_mul(BLOCK).min(end);
-            (start < end).then_some(start..from)
-        })
     }
 
     /// Reads a product's windows of the tile's positions into a room, from quad `to` of it on.

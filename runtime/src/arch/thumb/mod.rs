@@ -3,8 +3,8 @@
 //! - `conv`: one loop for every convolution. It walks tiles of a few output positions; of each, it has the windows read once
 //!   and then goes through the output channels. The weights are read in place, in flash.
 //! - `window`: reads windows: pads them, and puts what each group of channels reads side by side.
-//! - `dsp`, `mve`: the dot products over those windows, and requantization; in `dsp` the classifier too. Pools, a thousandth of
-//!   the work, are the portable ones.
+//! - `dsp`, `mve`: the dot products over those windows, requantization, and the classifier. Pools, a thousandth of the work, are
+//!   the portable ones.
 //!
 //! The compiler's target says which instructions there are: nobody else can be asked.
 
@@ -18,17 +18,26 @@ mod mve;
 mod window;
 
 use conv::{Finish, Params, Sums, Weights};
-use window::Strip;
+use window::{From, Strip};
 
 use crate::arch::all;
 use crate::kernels::Kernels;
 
+/// The best that the compiler's target can run. By itself, for a program that asks for no other is linked without the others.
+pub(crate) const BEST: Kernels = {
+    #[cfg(thumb_mve)]
+    let best = mve::KERNELS;
+    #[cfg(not(thumb_mve))]
+    let best = dsp::KERNELS;
+    best
+};
+
 /// The backends that the compiler's target can run, best first.
 pub(crate) fn available() -> &'static [Kernels] {
     #[cfg(thumb_mve)]
-    return &[mve::KERNELS, dsp::KERNELS, all::KERNELS];
+    return &[BEST, dsp::KERNELS, all::KERNELS];
     #[cfg(not(thumb_mve))]
-    &[dsp::KERNELS, all::KERNELS]
+    &[BEST, all::KERNELS]
 }
 
 /// What the loops of `conv` need of a core.
@@ -38,8 +47,6 @@ pub(crate) fn available() -> &'static [Kernels] {
 unsafe trait Core {
     /// Output positions of a tile.
     const POSITIONS: usize;
-    /// Whether it can read bytes where they are stored.
-    const READS_IN_PLACE: bool;
     /// Holds the windows of a tile's positions, [`QUADS`](conv::QUADS) of each.
     type Room;
     /// Where a tile's windows are.
@@ -48,18 +55,18 @@ unsafe trait Core {
     /// An empty room.
     fn room() -> Self::Room;
 
-    /// Writes quads of neighbouring positions into a room, with the bits of `flip` inverted. Each position's start `next` bytes
-    /// behind those of the one before.
+    /// Writes quads of neighbouring positions into a room, with the bits of `flip` inverted.
     ///
     /// # Safety
-    /// All positions are of a tile, there is one, and their quads are among the room's: see [`Strip`]. As many bytes can be read.
-    unsafe fn put(room: &mut Self::Room, to: Strip, from: *const u8, next: usize, flip: u32);
+    /// All positions are of a tile, their quads are among the room's, and as many bytes can be read: see [`Strip`], [`From`].
+    /// There are positions, rows, runs, quads and groups.
+    unsafe fn put(room: &mut Self::Room, to: &Strip, from: &From, flip: u32);
 
     /// The windows in a room from a quad on.
     fn reading(room: &Self::Room, place: usize) -> Self::Reading;
 
-    /// These windows, if it can.
-    fn reading_in_place(windows: &[*const u8; conv::MOST_POSITIONS]) -> Self::Reading;
+    /// Windows where they are stored, `next` bytes apart, of so many positions and quads, if it can read exactly these.
+    fn in_place(first: *const u8, next: usize, positions: usize, quads: usize) -> Option<Self::Reading>;
 
     /// Multiplies windows by weights: sets the sums of so many positions, or of more of the tile's, starting with the biases if
     /// they are given, or else going on from what is in `sums`.

@@ -88,21 +88,20 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Whether every window is one position of whole quads as they are stored.
-    pub fn lies_in_place(&self) -> bool {
+    /// Bytes from one position's window to the next one's, if these of so many positions from a place on are as they are stored:
+    /// one position of the input each, of whole quads at multiples of 4, evenly spaced. `out_width` is the output's.
+    pub fn step_in_place(&self, [_, x]: Place, count: usize, out_width: usize) -> Option<usize> {
+        let [_, width, channels] = self.extent;
         let point = self.kernel == [1, 1] && self.before == [0, 0] && self.flip == 0;
-        point && self.quads * QUAD == self.extent[2]
+        let whole = self.quads * QUAD == channels && self.input.as_ptr().addr().is_multiple_of(QUAD);
+        let even = x + count <= out_width || (self.stride == [1, 1] && out_width == width);
+        (point && whole && even).then_some(self.stride[1] * channels)
     }
 
-    /// First byte of the window of an output position, if that lies inside.
+    /// First byte of the window of an output position, if that is in place.
     pub fn at(&self, [y, x]: Place) -> *const u8 {
         let [_, width, channels] = self.extent;
         self.input.as_ptr().wrapping_add((y * self.stride[0] * width + x * self.stride[1]) * channels)
-    }
-
-    /// Bytes from an output position's window to the next one's.
-    pub fn step(&self) -> usize {
-        self.stride[1] * self.extent[2]
     }
 
     /// A quad of these codes as the input stores them.
@@ -131,7 +130,7 @@ impl<'a> Source<'a> {
             && inside(out_width, self.stride[1], width + self.before[1])
     }
 
-    /// Reads the windows of neighbouring positions of one output row into a core's room, as those of `first` on, from quad `to`
+    /// Reads the windows of neighbouring positions of one output row into a core's room, as those of `positions`, from quad `to`
     /// of it on. `padding` holds at least as many padded quads as the part has of one tap.
     ///
     /// # Safety
@@ -145,59 +144,104 @@ impl<'a> Source<'a> {
         to: usize,
         room: &mut C::Room,
     ) {
-        let [height, width, channels] = self.extent;
-        let [down, across] = self.stride.map(|step| step.max(1));
-        let top = (y * down).wrapping_sub(self.before[0]);
-        let group = part.groups.start * self.run_len;
-        let count = positions.len();
-        for run in 0..self.runs {
-            // The first position's column, and the positions whose columns all lie inside.
-            let column = (x * across).wrapping_sub(self.before[1]).wrapping_add(run);
-            let outside = if column < width { 0 } else { column.wrapping_neg() };
-            let room_left = (width + outside).checked_sub(self.columns + if outside == 0 { column } else { 0 });
-            let left = outside.div_ceil(across).min(count);
-            let right = room_left.map_or(0, |columns| columns / across + 1).min(count).max(left);
-            for kernel_row in 0..self.kernel[0] {
-                let first = (kernel_row * self.runs + run) * self.run_quads;
-                let quads = first.max(part.quads.start)..(first + self.run_quads).min(part.quads.end);
-                if quads.is_empty() {
-                    continue;
+        let [_, width, channels] = self.extent;
+        let across = self.stride[1];
+        let top = (y * self.stride[0]).wrapping_sub(self.before[0]);
+        // The last quad of a run may end up to three bytes behind it; in the last row, these may lie behind the input.
+        let height = self.extent[0].saturating_sub(usize::from(!self.run_len.is_multiple_of(QUAD)));
+        let rows = inside(top, height, self.kernel[0]);
+        let padding = From { at: padding.as_ptr().cast(), next: 0, row: 0, run: 0, quad: 0 };
+        let mut put = |positions: &Range<usize>, rows: Range<usize>, runs: Range<usize>, from: &From| {
+            // SAFETY: the caller's, and `from` has what is read of it: see below.
+            unsafe { self.put::<C>(positions, rows, runs, from, part, to, room) };
+        };
+        let mut first = positions.start;
+        while first < positions.end {
+            let left = ((x + first - positions.start) * across).wrapping_sub(self.before[1]);
+            let runs = inside(left, (width + 1).saturating_sub(self.columns), self.runs);
+            // Positions that have the same runs inside.
+            let spare = (width + 1).wrapping_sub(self.columns + self.runs + left);
+            let count = if runs == (0..self.runs) { spare.checked_div(across).map_or(1, |more| more + 1) } else { 1 };
+            let same = first..positions.end.min(first + count);
+            first = same.end;
+            let at = top.wrapping_mul(width).wrapping_add(left).wrapping_mul(channels);
+            let from = From {
+                at: self.input.as_ptr().wrapping_add(at.wrapping_add(part.groups.start * self.run_len)),
+                next: across * channels,
+                row: width * channels,
+                run: channels,
+                quad: QUAD,
+            };
+            put(&same, rows.clone(), runs.clone(), &from);
+            let outside = [0..rows.start, rows.end..self.kernel[0]];
+            if !self.is_mixed() {
+                for rows in outside {
+                    put(&same, rows, 0..self.runs, &padding);
                 }
-                let row = top.wrapping_add(kernel_row);
-                let skip = (quads.start - first) * QUAD;
-                let strip = Strip {
-                    first: positions.start,
-                    count,
-                    place: to + quads.start - part.quads.start,
-                    run: quads.len(),
-                    groups: part.groups.len(),
-                    window: self.quads,
-                };
-                // The last quad of a run may end up to three bytes behind it; in the last row, these may lie behind the input.
-                let inside = match row {
-                    row if row >= height || (!self.run_len.is_multiple_of(QUAD) && row + 1 == height) => 0..0,
-                    _ => left..right,
-                };
-                if !inside.is_empty() {
-                    let column = column.wrapping_add(inside.start * across);
-                    let from = self.input.as_ptr().wrapping_add((row * width + column) * channels + group + skip);
-                    // SAFETY: the caller's; these positions' runs lie inside the input.
-                    unsafe { C::put(room, strip.part(&inside), from, across * channels, self.flip) };
+                for runs in [0..runs.start, runs.end..self.runs] {
+                    put(&same, rows.clone(), runs, &padding);
                 }
-                for rest in [0..inside.start, inside.end..count] {
-                    if !self.is_mixed() && !rest.is_empty() {
-                        // SAFETY: the caller's.
-                        unsafe { C::put(room, strip.part(&rest), padding.as_ptr().cast(), 0, self.flip) };
-                    } else {
-                        for position in rest {
-                            let run = self.mixed([row, column.wrapping_add(position * across)]);
-                            let from = run.as_ptr().wrapping_add(skip);
-                            // SAFETY: the caller's.
-                            unsafe { C::put(room, strip.part(&(position..position + 1)), from, 0, self.flip) };
-                        }
-                    }
+                continue;
+            }
+            // There is one run a row: all of it, or less.
+            let rest = if runs.is_empty() { [0..self.kernel[0], 0..0] } else { outside };
+            for row in rest.into_iter().flatten() {
+                for position in same.clone() {
+                    let column = left.wrapping_add((position - same.start) * across);
+                    let run = self.mixed([top.wrapping_add(row), column]);
+                    let from = From { at: run.as_ptr(), quad: QUAD, ..padding };
+                    put(&(position..position + 1), row..row + 1, 0..1, &from);
                 }
             }
+        }
+    }
+
+    /// Reads some rows and runs of some positions' windows, those that the part has.
+    ///
+    /// # Safety
+    /// As of [`Source::read`]; the runs can be read.
+    #[inline(never)]
+    unsafe fn put<C: Core>(
+        &self,
+        positions: &Range<usize>,
+        rows: Range<usize>,
+        runs: Range<usize>,
+        from: &From,
+        part: &Part,
+        to: usize,
+        room: &mut C::Room,
+    ) {
+        if rows.is_empty() || runs.is_empty() {
+            return;
+        }
+        let strip = Strip {
+            first: positions.start,
+            count: positions.len(),
+            rows: rows.len(),
+            runs: runs.len(),
+            place: to + (rows.start * self.runs + runs.start) * self.run_quads,
+            row_quads: self.runs * self.run_quads,
+            run_quads: self.run_quads,
+            groups: part.groups.len(),
+            window: self.quads,
+        };
+        if part.quads.len() == self.quads {
+            let from = From { at: from.of(rows.start, runs.start, 0), ..*from };
+            // SAFETY: the caller's.
+            unsafe { C::put(room, &strip, &from, self.flip) };
+            return;
+        }
+        for (row, run) in rows.flat_map(|row| runs.clone().map(move |run| (row, run))) {
+            let first = (row * self.runs + run) * self.run_quads;
+            let quads = first.max(part.quads.start)..(first + self.run_quads).min(part.quads.end);
+            if quads.is_empty() {
+                continue;
+            }
+            let place = to + quads.start - part.quads.start;
+            let strip = Strip { place, rows: 1, runs: 1, run_quads: quads.len(), ..strip };
+            let from = From { at: from.of(row, run, quads.start - first), ..*from };
+            // SAFETY: the caller's.
+            unsafe { C::put(room, &strip, &from, self.flip) };
         }
     }
 
@@ -218,22 +262,48 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Where bytes go in a core's room. Of each position, into `run` quads from `place` on; then, `window` quads behind the first of
-/// these, into those of the next of the `groups`.
+/// Which of so many neighbours, the first of them at `first` or, wrapped, before 0, lie below `end`.
+fn inside(first: usize, end: usize, count: usize) -> Range<usize> {
+    let before = if first.cast_signed() < 0 { first.wrapping_neg().min(count) } else { 0 };
+    let below = end.saturating_sub(first.wrapping_add(before)).min(count - before);
+    before..before + below
+}
+
+/// Where the bytes of windows lie.
+#[derive(Clone, Copy)]
+pub(super) struct From {
+    /// The first of the first position.
+    pub at: *const u8,
+    /// Bytes from a position to the next one, from a kernel row to the next, from a run to the next.
+    pub next: usize,
+    pub row: usize,
+    pub run: usize,
+    /// From a run's start to its next quad, for a run that is not read from its start. Of padding, any quad is like the first.
+    pub quad: usize,
+}
+
+impl From {
+    /// A quad of a run of the first position.
+    fn of(&self, row: usize, run: usize, quad: usize) -> *const u8 {
+        self.at.wrapping_add(row * self.row + run * self.run + quad * self.quad)
+    }
+}
+
+/// Where they go in a core's room: of each position and run, `run_quads` quads; then, `window` quads behind the first of these,
+/// those of the next of the `groups`, which lie side by side in the input.
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
     /// Positions of the tile: the first, and how many.
     pub first: usize,
     pub count: usize,
+    /// Kernel rows, and runs of each.
+    pub rows: usize,
+    pub runs: usize,
+    /// Of the first run.
     pub place: usize,
-    pub run: usize,
+    /// Quads from a row to the next, from a run to the next.
+    pub row_quads: usize,
+    pub run_quads: usize,
     pub groups: usize,
     pub window: usize,
-}
-
-impl Strip {
-    /// Some of its positions.
-    fn part(&self, positions: &Range<usize>) -> Self {
-        Strip { first: self.first + positions.start, count: positions.len(), ..*self }
-    }
 }

@@ -10,7 +10,7 @@ use super::POSITIONS;
 /// Writes fewer than six positions: all six into a buffer, and from there those that are wanted.
 ///
 /// # Safety
-/// As in [`Core::finish`].
+/// As of [`Core::finish`](super::Core::finish).
 #[inline(never)]
 pub(super) unsafe fn write_some(codes: Codes, finish: &Finish<'_>) {
     let mut buffer = [[0u8; BLOCK]; POSITIONS];
@@ -32,21 +32,6 @@ pub(super) unsafe fn write_some(codes: Codes, finish: &Finish<'_>) {
         for (position, buffer) in buffer.iter().enumerate().take(finish.positions) {
             let to = codes.output.wrapping_add(position * finish.stride);
             buffer.as_ptr().copy_to_nonoverlapping(to, finish.channels);
-        }
-    }
-}
-
-/// Clamps codes that are there, for outputs with other bounds than int8's.
-///
-/// # Safety
-/// As in [`Core::finish`].
-#[inline(never)]
-pub(in crate::arch::thumb) unsafe fn clamp(finish: &Finish<'_>, output: *mut u8) {
-    for position in 0..finish.positions {
-        for channel in 0..finish.channels {
-            let at = output.wrapping_add(position * finish.stride + channel).cast::<i8>();
-            // SAFETY: the caller's.
-            unsafe { at.write(i32::from(at.read()).max(finish.bounds.low).min(finish.bounds.high) as i8) };
         }
     }
 }
@@ -86,7 +71,7 @@ pub(super) unsafe fn write(codes: Codes, added: &Added<'_>) {
                 ..codes
             }),
             Added::Sums(sums, multiplier) => {
-                codes_of_two_sums(&Codes { added: sums.0.as_ptr().cast(), added_multipliers: multiplier, ..codes })
+                codes_of_two_sums(&Codes { added: sums.as_ptr().cast(), added_multipliers: multiplier, ..codes })
             }
         }
     }

@@ -9,16 +9,16 @@ mod codes;
 mod linear;
 
 use core::arch::naked_asm;
+use core::mem::MaybeUninit;
 
 use cardinal_format::weights::{QUAD, QUAD_BYTES};
 
 use codes::Codes;
-pub(super) use codes::clamp;
 use linear::linear;
 
 use super::Core;
 use super::conv::{self, Finish, Params, QUADS, Sums, Weights};
-use super::window::Strip;
+use super::window::{From, Strip};
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
 
@@ -32,7 +32,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     spin: None,
 };
 
-pub(super) fn conv(args: &ConvArgs<'_>, output: &mut [u8]) {
+fn conv(args: &ConvArgs<'_>, output: &mut [u8]) {
     conv::conv::<Dsp>(args, output);
 }
 
@@ -45,7 +45,7 @@ const POSITIONS: usize = 6;
 
 /// A tile's windows, widened.
 #[repr(C, align(8))]
-struct Room([u32; QUADS * WORDS]);
+struct Room(MaybeUninit<[u32; QUADS * WORDS]>);
 
 /// What `dot_…` work on; they count up in it.
 #[repr(C)]
@@ -158,37 +158,45 @@ dot!(dot_on, "ldr r9, [r0, #16]", "ldmia r9, {{r3-r8}}");
 // SAFETY: the functions below keep to the trait's words; see each.
 unsafe impl Core for Dsp {
     const POSITIONS: usize = POSITIONS;
-    const READS_IN_PLACE: bool = false;
     type Room = Room;
     type Reading = *const u32;
 
     fn room() -> Room {
-        Room([0; QUADS * WORDS])
+        Room(MaybeUninit::uninit())
     }
 
-    unsafe fn put(room: &mut Room, to: Strip, mut from: *const u8, next: usize, flip: u32) {
-        let mut place = room.0.as_mut_ptr().wrapping_add(to.place * WORDS + 2 * to.first);
-        let jump = (to.window - to.run) * WORDS * size_of::<u32>();
+    unsafe fn put(room: &mut Room, to: &Strip, from: &From, flip: u32) {
+        let jump = (to.window - to.run_quads) * WORDS * size_of::<u32>();
+        let mut position = room.0.as_mut_ptr().cast::<u32>().wrapping_add(to.place * WORDS + 2 * to.first);
+        let mut at = from.at;
         for _ in 0..to.count {
-            // SAFETY: the caller's.
-            unsafe { widen(place, from, to.run, to.groups, jump, flip) };
-            place = place.wrapping_add(2);
-            from = from.wrapping_add(next);
+            let mut row = (position, at);
+            for _ in 0..to.rows {
+                let mut run = row;
+                for _ in 0..to.runs {
+                    // SAFETY: the caller's.
+                    unsafe { widen(run.0, run.1, to.run_quads, to.groups, jump, flip) };
+                    run = (run.0.wrapping_add(to.run_quads * WORDS), run.1.wrapping_add(from.run));
+                }
+                row = (row.0.wrapping_add(to.row_quads * WORDS), row.1.wrapping_add(from.row));
+            }
+            position = position.wrapping_add(2);
+            at = at.wrapping_add(from.next);
         }
     }
 
     fn reading(room: &Room, place: usize) -> *const u32 {
-        room.0.as_ptr().wrapping_add(place * WORDS)
+        room.0.as_ptr().cast::<u32>().wrapping_add(place * WORDS)
     }
 
-    fn reading_in_place(_windows: &[*const u8; conv::MOST_POSITIONS]) -> *const u32 {
-        core::ptr::null() // Never asked for.
+    fn in_place(_first: *const u8, _next: usize, _positions: usize, _quads: usize) -> Option<*const u32> {
+        None
     }
 
     #[inline(always)]
     unsafe fn dot(reading: *const u32, weights: Weights, start: Option<Params>, _positions: usize, sums: &mut Sums) {
         let bias = start.map_or(core::ptr::null(), |params| params.bias);
-        let sums = sums.0.as_mut_ptr();
+        let sums = sums.as_mut_ptr().wrapping_add(POSITIONS * weights.column);
         let mut work = Work {
             windows: reading,
             weights: weights.first,
@@ -212,7 +220,7 @@ unsafe impl Core for Dsp {
     #[inline(always)]
     unsafe fn finish(sums: &Sums, finish: &Finish<'_>, output: *mut u8) {
         let codes = Codes {
-            sums: sums.0.as_ptr(),
+            sums: sums.as_ptr(),
             multiplier: finish.multiplier,
             output,
             stride: finish.stride,
@@ -232,7 +240,7 @@ unsafe impl Core for Dsp {
                 codes::write_some(codes, finish);
             }
             if !finish.bounds.are_widest() {
-                clamp(finish, output);
+                finish.clamp(output);
             }
         }
     }

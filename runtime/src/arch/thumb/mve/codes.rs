@@ -2,6 +2,8 @@
 
 use core::arch::asm;
 
+use cardinal_format::weights::BLOCK;
+
 use super::super::conv::{Finish, Sums};
 
 /// Requantizes whole blocks: multiplies the sums, rounds to nearest, ties to even, saturates to int8 and writes. Sums and
@@ -11,14 +13,7 @@ use super::super::conv::{Finish, Sums};
 /// There are `positions`, at least one, of sixteen sums, and as many places for sixteen bytes, `stride` apart; and sixteen
 /// multipliers.
 #[inline(always)]
-pub(super) unsafe fn codes_of_blocks(
-    sums: &Sums,
-    multiplier: *const f32,
-    zero_point: i32,
-    output: *mut u8,
-    stride: usize,
-    positions: usize,
-) {
+pub(super) unsafe fn codes_of_blocks(sums: &Sums, finish: &Finish<'_>, output: *mut u8) {
     // SAFETY: the caller's.
     unsafe {
         asm!(
@@ -55,12 +50,12 @@ pub(super) unsafe fn codes_of_blocks(
             "vstrb.8 q0, [{output}]",
             "add {output}, {output}, {stride}",
             "le lr, 2b",
-            multiplier = in(reg) multiplier,
-            sums = inout(reg) sums.0.as_ptr() => _,
-            zero_point = in(reg) zero_point,
+            multiplier = in(reg) finish.multiplier,
+            sums = inout(reg) sums.as_ptr() => _,
+            zero_point = in(reg) finish.bounds.zero_point,
             output = inout(reg) output => _,
-            stride = in(reg) stride,
-            positions = in(reg) positions,
+            stride = in(reg) finish.stride,
+            positions = in(reg) finish.positions,
             out("lr") _,
             out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _, out("d7") _,
             out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d12") _, out("d13") _, out("d14") _, out("d15") _,
@@ -69,7 +64,76 @@ pub(super) unsafe fn codes_of_blocks(
     }
 }
 
-/// Requantizes one position, four channels at a time: multiplies the sums, adds, rounds to nearest, ties to even, clamps and
+/// Where the bytes of two narrowed pairs of vectors belong.
+static ORDER: [u8; BLOCK] = [0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15];
+
+/// Requantizes whole blocks to which something is added, four channels a vector.
+macro_rules! added_to_blocks {
+    ($name:ident($($argument:ident: $type:ty),*), [$($add:literal),*], $($operand:tt)*) => {
+        /// # Safety
+        /// As of [`codes_of_blocks`]; what is added has as many numbers.
+        #[inline(always)]
+        pub(super) unsafe fn $name(sums: &Sums, finish: &Finish<'_>, output: *mut u8, $($argument: $type),*) {
+            // SAFETY: the caller's.
+            unsafe {
+                asm!(
+                    "vldrb.u8 q7, [{order}]",
+                    "dls lr, {positions}",
+                    "2:",
+                    ".irp vector, 0, 1, 2, 3",
+                    "vldrw.u32 q\\vector, [{sums}], #16",
+                    "vldrw.u32 q4, [{multiplier}, #16 * \\vector]",
+                    "vcvt.f32.s32 q\\vector, q\\vector",
+                    "vmul.f32 q\\vector, q\\vector, q4",
+                    $($add,)*
+                    "vadd.f32 q\\vector, q\\vector, q4",
+                    "vcvtn.s32.f32 q\\vector, q\\vector",
+                    ".endr",
+                    "vqmovnb.s32 q0, q0",
+                    "vqmovnt.s32 q0, q1",
+                    "vqmovnb.s32 q2, q2",
+                    "vqmovnt.s32 q2, q3",
+                    "vqadd.s16 q0, q0, {zero_point}",
+                    "vqadd.s16 q2, q2, {zero_point}",
+                    "vqmovnb.s16 q0, q0",
+                    "vqmovnt.s16 q0, q2",
+                    "vstrb.8 q0, [{output}, q7]",
+                    "add {output}, {output}, {stride}",
+                    "le lr, 2b",
+                    order = in(reg) ORDER.as_ptr(),
+                    positions = in(reg) finish.positions,
+                    sums = inout(reg) sums.as_ptr() => _,
+                    multiplier = in(reg) finish.multiplier,
+                    zero_point = in(reg) finish.bounds.zero_point,
+                    output = inout(reg) output => _,
+                    stride = in(reg) finish.stride,
+                    $($operand)*
+                    out("lr") _,
+                    out("d0") _, out("d1") _, out("d2") _, out("d3") _, out("d4") _, out("d5") _, out("d6") _, out("d7") _,
+                    out("d8") _, out("d9") _, out("d10") _, out("d11") _, out("d14") _, out("d15") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+added_to_blocks!(
+    codes_of_blocks_and_codes(added: *const i8, zero: i32, factor: f32),
+    ["vldrb.s32 q4, [r1, #4 * \\vector]", "vsub.i32 q4, q4, {zero}", "vcvt.f32.s32 q4, q4", "vmul.f32 q4, q4, {factor}",
+     ".ifeq \\vector - 3", "add r1, r1, {stride}", ".endif"],
+    inout("r1") added => _, // Widening loads take r0 to r7.
+    zero = in(reg) zero,
+    factor = in(reg) factor.to_bits(),
+);
+added_to_blocks!(
+    codes_of_two_blocks(added: &Sums, factors: *const f32),
+    ["vldrw.u32 q4, [{added}], #16", "vldrw.u32 q5, [{factors}, #16 * \\vector]", "vcvt.f32.s32 q4, q4", "vmul.f32 q4, q4, q5"],
+    added = inout(reg) added.as_ptr() => _,
+    factors = in(reg) factors,
+);
+
+/// Requantizes a part of a block at one position, four channels at a time: multiplies the sums, adds, rounds to nearest, ties to even, clamps and
 /// writes. Each is one function with a variation in its middle.
 macro_rules! codes {
     ($name:ident($($argument:ident: $type:ty),*), [$($add:literal),*], $($operand:tt)*) => {
