@@ -18,7 +18,7 @@ mod mve;
 mod window;
 
 use conv::{Finish, Params, Sums, Weights};
-use window::{From, Strip};
+use window::{Origin, Strip};
 
 use crate::arch::all;
 use crate::kernels::Kernels;
@@ -58,9 +58,9 @@ unsafe trait Core {
     /// Writes quads of neighbouring positions into a room, with the bits of `flip` inverted.
     ///
     /// # Safety
-    /// All positions are of a tile, their quads are among the room's, and as many bytes can be read: see [`Strip`], [`From`].
+    /// All positions are of a tile, their quads are among the room's, and as many bytes can be read: see [`Strip`], [`Origin`].
     /// There are positions, rows, runs, quads and groups.
-    unsafe fn put(room: &mut Self::Room, to: &Strip, from: &From, flip: u32);
+    unsafe fn put(room: &mut Self::Room, to: &Strip, from: &Origin, flip: u32);
 
     /// The windows in a room from a quad on.
     fn reading(room: &Self::Room, place: usize) -> Self::Reading;

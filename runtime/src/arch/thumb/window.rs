@@ -150,8 +150,8 @@ impl<'a> Source<'a> {
         // The last quad of a run may end up to three bytes behind it; in the last row, these may lie behind the input.
         let height = self.extent[0].saturating_sub(usize::from(!self.run_len.is_multiple_of(QUAD)));
         let rows = inside(top, height, self.kernel[0]);
-        let padding = From { at: padding.as_ptr().cast(), next: 0, row: 0, run: 0, quad: 0 };
-        let mut put = |positions: &Range<usize>, rows: Range<usize>, runs: Range<usize>, from: &From| {
+        let padding = Origin { at: padding.as_ptr().cast(), next: 0, row: 0, run: 0, quad: 0 };
+        let mut put = |positions: &Range<usize>, rows: Range<usize>, runs: Range<usize>, from: &Origin| {
             // SAFETY: the caller's, and `from` has what is read of it: see below.
             unsafe { self.put::<C>(positions, rows, runs, from, part, to, room) };
         };
@@ -165,7 +165,7 @@ impl<'a> Source<'a> {
             let same = first..positions.end.min(first + count);
             first = same.end;
             let at = top.wrapping_mul(width).wrapping_add(left).wrapping_mul(channels);
-            let from = From {
+            let from = Origin {
                 at: self.input.as_ptr().wrapping_add(at.wrapping_add(part.groups.start * self.run_len)),
                 next: across * channels,
                 row: width * channels,
@@ -189,7 +189,7 @@ impl<'a> Source<'a> {
                 for position in same.clone() {
                     let column = left.wrapping_add((position - same.start) * across);
                     let run = self.mixed([top.wrapping_add(row), column]);
-                    let from = From { at: run.as_ptr(), quad: QUAD, ..padding };
+                    let from = Origin { at: run.as_ptr(), quad: QUAD, ..padding };
                     put(&(position..position + 1), row..row + 1, 0..1, &from);
                 }
             }
@@ -206,7 +206,7 @@ impl<'a> Source<'a> {
         positions: &Range<usize>,
         rows: Range<usize>,
         runs: Range<usize>,
-        from: &From,
+        from: &Origin,
         part: &Part,
         to: usize,
         room: &mut C::Room,
@@ -226,7 +226,7 @@ impl<'a> Source<'a> {
             window: self.quads,
         };
         if part.quads.len() == self.quads {
-            let from = From { at: from.of(rows.start, runs.start, 0), ..*from };
+            let from = Origin { at: from.of(rows.start, runs.start, 0), ..*from };
             // SAFETY: the caller's.
             unsafe { C::put(room, &strip, &from, self.flip) };
             return;
@@ -239,7 +239,7 @@ impl<'a> Source<'a> {
             }
             let place = to + quads.start - part.quads.start;
             let strip = Strip { place, rows: 1, runs: 1, run_quads: quads.len(), ..strip };
-            let from = From { at: from.of(row, run, quads.start - first), ..*from };
+            let from = Origin { at: from.of(row, run, quads.start - first), ..*from };
             // SAFETY: the caller's.
             unsafe { C::put(room, &strip, &from, self.flip) };
         }
@@ -271,7 +271,7 @@ fn inside(first: usize, end: usize, count: usize) -> Range<usize> {
 
 /// Where the bytes of windows lie.
 #[derive(Clone, Copy)]
-pub(super) struct From {
+pub(super) struct Origin {
     /// The first of the first position.
     pub at: *const u8,
     /// Bytes from a position to the next one, from a kernel row to the next, from a run to the next.
@@ -282,7 +282,7 @@ pub(super) struct From {
     pub quad: usize,
 }
 
-impl From {
+impl Origin {
     /// A quad of a run of the first position.
     fn of(&self, row: usize, run: usize, quad: usize) -> *const u8 {
         self.at.wrapping_add(row * self.row + run * self.run + quad * self.quad)

@@ -18,7 +18,7 @@ use linear::linear;
 
 use super::Core;
 use super::conv::{self, Finish, Params, QUADS, Sums, Weights};
-use super::window::{From, Strip};
+use super::window::{Origin, Strip};
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
 
@@ -165,7 +165,7 @@ unsafe impl Core for Dsp {
         Room(MaybeUninit::uninit())
     }
 
-    unsafe fn put(room: &mut Room, to: &Strip, from: &From, flip: u32) {
+    unsafe fn put(room: &mut Room, to: &Strip, from: &Origin, flip: u32) {
         let jump = (to.window - to.run_quads) * WORDS * size_of::<u32>();
         let mut position = room.0.as_mut_ptr().cast::<u32>().wrapping_add(to.place * WORDS + 2 * to.first);
         let mut at = from.at;

@@ -214,8 +214,7 @@ impl Kernel {
 /// See [`Core::dot`](super::Core::dot).
 ///
 /// # Safety
-/// As there. Of each window, whole vectors can be read. From the first of the channels, an even number of them starts in
-/// their block.
+/// As there. Of each window, whole vectors can be read; the first channel has an even number in its block.
 #[inline(always)]
 pub(super) unsafe fn dot(windows: Windows, weights: Weights, start: Option<Params>, positions: usize, sums: &mut Sums) {
     let (mut whole, tail) = (weights.quads / LANES, weights.quads % LANES);

@@ -23,7 +23,7 @@ use linear::linear;
 
 use super::Core;
 use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
-use super::window::{From, Strip};
+use super::window::{Origin, Strip};
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
 
@@ -67,7 +67,7 @@ unsafe impl Core for Mve {
         Room(MaybeUninit::uninit())
     }
 
-    unsafe fn put(room: &mut Room, to: &Strip, from: &From, flip: u32) {
+    unsafe fn put(room: &mut Room, to: &Strip, from: &Origin, flip: u32) {
         // SAFETY: the caller's.
         unsafe { put::put(room.0.as_mut_ptr().cast(), to, from, flip) };
     }

@@ -4,7 +4,7 @@ use core::arch::naked_asm;
 
 use cardinal_format::weights::QUAD;
 
-use super::super::window::{From, Strip};
+use super::super::window::{Origin, Strip};
 use super::dot::LANES;
 use super::{ROW, ROW_QUADS};
 
@@ -33,7 +33,7 @@ struct Work {
 ///
 /// # Safety
 /// As there, of a room that starts here.
-pub(super) unsafe fn put(room: *mut u32, strip: &Strip, from: &From, flip: u32) {
+pub(super) unsafe fn put(room: *mut u32, strip: &Strip, from: &Origin, flip: u32) {
     let to = room.wrapping_add(strip.first * ROW_QUADS + strip.place);
     let window = strip.window;
     // SAFETY: the caller's.
@@ -52,7 +52,7 @@ pub(super) unsafe fn put(room: *mut u32, strip: &Strip, from: &From, flip: u32) 
             LANES => put_groups(to, strip, strip.groups, [0, 1, 2, 3], window, from, flip),
             quads => {
                 for group in 0..strip.groups {
-                    let from = From { at: from.at.wrapping_add(group * quads * QUAD), ..*from };
+                    let from = Origin { at: from.at.wrapping_add(group * quads * QUAD), ..*from };
                     put_groups(to.wrapping_add(group * window), strip, 1, [0, 1, 2, 3], LANES, &from, flip);
                 }
             }
@@ -63,7 +63,7 @@ pub(super) unsafe fn put(room: *mut u32, strip: &Strip, from: &From, flip: u32) 
 /// Writes so many neighbouring groups, whose quads go to `offsets`, the next four `step` quads behind them, and so on.
 ///
 /// # Safety
-/// As of [`put`]
+/// As of [`put`].
 #[inline(never)]
 unsafe fn put_groups(
     to: *mut u32,
@@ -71,18 +71,17 @@ unsafe fn put_groups(
     groups: usize,
     offsets: [usize; LANES],
     step: usize,
-    from: &From,
+    from: &Origin,
     flip: u32,
 ) {
-    const QUAD_BYTES: usize = size_of::<u32>();
     let quads = groups * strip.run_quads;
-    let step = step * QUAD_BYTES;
+    let step = step * QUAD;
     // Loads and stores move on by whole vectors.
     let vectors = quads.div_ceil(LANES);
     let moved = [vectors * LANES * QUAD, vectors * step];
     // One run a row is as well one row of runs.
-    let run = [from.run, strip.run_quads * QUAD_BYTES];
-    let row = [from.row, strip.row_quads * QUAD_BYTES];
+    let run = [from.run, strip.run_quads * QUAD];
+    let row = [from.row, strip.row_quads * QUAD];
     let (runs, rows, run) = if strip.runs == 1 { (strip.rows, 1, row) } else { (strip.runs, strip.rows, run) };
     let less = |a: [usize; 2], b: [usize; 2], times: usize| {
         [a[0].wrapping_sub(b[0].wrapping_mul(times)), a[1].wrapping_sub(b[1].wrapping_mul(times))]
@@ -99,12 +98,14 @@ unsafe fn put_groups(
         run: less(run, moved, 1),
         row: less(row, run, runs),
         next: less([from.next, ROW], row, rows),
-        offsets: offsets.map(|offset| offset * QUAD_BYTES),
+        offsets: offsets.map(|offset| offset * QUAD),
     };
     // SAFETY: the caller's.
     unsafe { scatter(&work) };
 }
 
+/// Copies quads, four at a time, with the bits of `flip` inverted.
+///
 /// # Safety
 /// `work` describes what can be read and written. There are positions, rows, runs and quads.
 #[unsafe(naked)]
