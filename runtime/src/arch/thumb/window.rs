@@ -263,7 +263,7 @@ impl<'a> Source<'a> {
 }
 
 /// Which of so many neighbours, the first of them at `first` or, wrapped, before 0, lie below `end`.
-fn inside(first: usize, end: usize, count: usize) -> Range<usize> {
+pub(super) fn inside(first: usize, end: usize, count: usize) -> Range<usize> {
     let before = if first.cast_signed() < 0 { first.wrapping_neg().min(count) } else { 0 };
     let below = end.saturating_sub(first.wrapping_add(before)).min(count - before);
     before..before + below

@@ -7,6 +7,7 @@
 
 mod codes;
 mod linear;
+mod pool;
 
 use core::arch::naked_asm;
 use core::mem::MaybeUninit;
@@ -18,16 +19,16 @@ use linear::linear;
 
 use super::Core;
 use super::conv::{self, Finish, Params, QUADS, Sums, Weights};
+use super::pool::{global_avg_pool, max_pool};
 use super::window::{Origin, Strip};
-use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "dsp",
     storage: Storage::Signed,
     conv,
-    max_pool: all::max_pool::<{ all::SIGNED }>,
-    global_avg_pool: all::global_avg_pool::<{ all::SIGNED }>,
+    max_pool: max_pool::<Dsp>,
+    global_avg_pool: global_avg_pool::<Dsp>,
     linear,
     spin: None,
 };

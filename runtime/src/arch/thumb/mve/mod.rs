@@ -7,6 +7,7 @@
 mod codes;
 mod dot;
 mod linear;
+mod pool;
 mod put;
 
 use core::mem::MaybeUninit;
@@ -23,6 +24,7 @@ use linear::linear;
 
 use super::Core;
 use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
+use super::pool::{global_avg_pool, max_pool};
 use super::window::{Origin, Strip};
 use crate::arch::all;
 use crate::kernels::{ConvArgs, Kernels, Storage};
@@ -31,8 +33,8 @@ pub(super) const KERNELS: Kernels = Kernels {
     name: "mve",
     storage: Storage::Signed,
     conv: either,
-    max_pool: all::max_pool::<{ all::SIGNED }>,
-    global_avg_pool: all::global_avg_pool::<{ all::SIGNED }>,
+    max_pool: max_pool::<Mve>,
+    global_avg_pool: global_avg_pool::<Mve>,
     linear,
     spin: None,
 };
