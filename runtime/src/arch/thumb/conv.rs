@@ -320,18 +320,18 @@ impl Job<'_> {
             return;
         }
         if let Some((projection, None)) = &projected {
-            let part = Part { groups: 0..1, quads: 0..shortcut };
+            let part = Part { groups: 0..1, quads: 0..shortcut, to: QUADS - shortcut };
             // SAFETY: there is room for both products' windows.
-            unsafe { self.read::<C>(projection, &tile, &part, QUADS - shortcut, room) };
+            unsafe { self.read::<C>(projection, &tile, &part, room) };
         }
         for from in (0..self.groups).step_by(together) {
             let groups = from..(from + together).min(self.groups);
             let per_group = self.per_group.get();
             let channels = from * per_group..groups.end * per_group;
             if in_place.is_none() {
-                let part = Part { groups, quads: 0..quads };
+                let part = Part { groups, quads: 0..quads, to: 0 };
                 // SAFETY: `together` groups fit.
-                unsafe { self.read::<C>(&self.product, &tile, &part, 0, room) };
+                unsafe { self.read::<C>(&self.product, &tile, &part, room) };
             }
             for span in cut(channels, OF_BLOCK) {
                 let [own, added] = &mut *sums;
@@ -352,14 +352,14 @@ impl Job<'_> {
         }
     }
 
-    /// Reads a product's windows of the tile's positions into a room, from quad `to` of it on.
+    /// Reads a product's windows of the tile's positions into a room.
     ///
     /// # Safety
     /// The part's quads fit there.
-    unsafe fn read<C: Core>(&self, product: &Product<'_>, tile: &Tile, part: &Part, to: usize, room: &mut C::Room) {
+    unsafe fn read<C: Core>(&self, product: &Product<'_>, tile: &Tile, part: &Part, room: &mut C::Room) {
         for (place, positions) in tile.rows() {
             // SAFETY: the caller's; these positions share an output row.
-            unsafe { product.source.read::<C>(place, positions, part, &self.padding, to, room) };
+            unsafe { product.source.read::<C>(place, positions, part, &self.padding, room) };
         }
     }
 
@@ -381,11 +381,12 @@ impl Job<'_> {
         {
             let params = product.params(channels.start);
             for from in (0..product.source.quads).step_by(QUADS) {
-                let part = Part { groups: group..group + 1, quads: from..(from + QUADS).min(product.source.quads) };
+                let quads = from..(from + QUADS).min(product.source.quads);
+                let part = Part { groups: group..group + 1, quads, to: 0 };
                 let weights = product.weights(channels, &part.quads);
                 // SAFETY: a part is as large as the room; the weights are there, as the caller says.
                 unsafe {
-                    self.read::<C>(product, tile, &part, 0, room);
+                    self.read::<C>(product, tile, &part, room);
                     C::dot(C::reading(room, 0), weights, (from == 0).then_some(params), tile.count, sums);
                 }
             }

@@ -40,11 +40,13 @@ pub(super) struct Source<'a> {
     pub quads: usize,
 }
 
-/// Which quads of a tile's windows are read: those of some groups, or a part of one group's.
+/// Which quads of a tile's windows are read, and where to: those of some groups, or a part of one group's.
 pub(super) struct Part {
     pub groups: Range<usize>,
     /// Of each group; all of them unless there is one group.
     pub quads: Range<usize>,
+    /// Where they go in the room: the first one's place.
+    pub to: usize,
 }
 
 impl<'a> Source<'a> {
@@ -130,18 +132,17 @@ impl<'a> Source<'a> {
             && inside(out_width, self.stride[1], width + self.before[1])
     }
 
-    /// Reads the windows of neighbouring positions of one output row into a core's room, as those of `positions`, from quad `to`
-    /// of it on. `padding` holds at least as many padded quads as the part has of one tap.
+    /// Reads the windows of neighbouring positions of one output row into a core's room, as those of `positions`. `padding` holds
+    /// at least as many padded quads as the part has of one tap.
     ///
     /// # Safety
-    /// The part's quads, over all groups, fit into the room behind `to`; so do the positions.
+    /// The part's quads, over all groups, fit into the room behind its place; so do the positions.
     pub unsafe fn read<C: Core>(
         &self,
         [y, x]: Place,
         positions: Range<usize>,
         part: &Part,
         padding: &[u32],
-        to: usize,
         room: &mut C::Room,
     ) {
         let [_, width, channels] = self.extent;
@@ -153,7 +154,7 @@ impl<'a> Source<'a> {
         let padding = Origin { at: padding.as_ptr().cast(), next: 0, row: 0, run: 0, quad: 0 };
         let mut put = |positions: &Range<usize>, rows: Range<usize>, runs: Range<usize>, from: &Origin| {
             // SAFETY: the caller's, and `from` has what is read of it: see below.
-            unsafe { self.put::<C>(positions, rows, runs, from, part, to, room) };
+            unsafe { self.put::<C>(positions, rows, runs, from, part, room) };
         };
         let mut first = positions.start;
         while first < positions.end {
@@ -208,7 +209,6 @@ impl<'a> Source<'a> {
         runs: Range<usize>,
         from: &Origin,
         part: &Part,
-        to: usize,
         room: &mut C::Room,
     ) {
         if rows.is_empty() || runs.is_empty() {
@@ -219,7 +219,7 @@ impl<'a> Source<'a> {
             count: positions.len(),
             rows: rows.len(),
             runs: runs.len(),
-            place: to + (rows.start * self.runs + runs.start) * self.run_quads,
+            place: part.to + (rows.start * self.runs + runs.start) * self.run_quads,
             row_quads: self.runs * self.run_quads,
             run_quads: self.run_quads,
             groups: part.groups.len(),
@@ -237,7 +237,7 @@ impl<'a> Source<'a> {
             if quads.is_empty() {
                 continue;
             }
-            let place = to + quads.start - part.quads.start;
+            let place = part.to + quads.start - part.quads.start;
             let strip = Strip { place, rows: 1, runs: 1, run_quads: quads.len(), ..strip };
             let from = Origin { at: from.of(row, run, quads.start - first), ..*from };
             // SAFETY: the caller's.
@@ -263,7 +263,7 @@ impl<'a> Source<'a> {
 }
 
 /// Which of so many neighbours, the first of them at `first` or, wrapped, before 0, lie below `end`.
-pub(super) fn inside(first: usize, end: usize, count: usize) -> Range<usize> {
+fn inside(first: usize, end: usize, count: usize) -> Range<usize> {
     let before = if first.cast_signed() < 0 { first.wrapping_neg().min(count) } else { 0 };
     let below = end.saturating_sub(first.wrapping_add(before)).min(count - before);
     before..before + below
