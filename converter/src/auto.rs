@@ -15,6 +15,7 @@ use crate::convert::{compare, encode};
 use crate::equalize::{Equalized, equalize};
 use crate::evaluate::Comparison;
 use crate::graph::Graph;
+use crate::images::spread_over;
 use crate::import::Imported;
 use crate::inputs::{LayerInputs, gather};
 use crate::quantize::{FoundWeights, Known};
@@ -124,12 +125,6 @@ impl Bench<'_> {
         let read = |i| Ok(self.measured.normalise(&self.measured.pixels(i)?));
         (0..images.min(self.measured.len())).map(read).collect()
     }
-}
-
-/// `count` of `len` places, evenly spread.
-fn spread_over(len: usize, count: usize) -> Vec<usize> {
-    let count = count.min(len);
-    (0..count).map(|i| i * len / count).collect()
 }
 
 /// Tries weights rounded together, and clipped; channels equalized; other ranges, for all layers and for those that cost most.

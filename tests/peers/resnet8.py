@@ -3,7 +3,7 @@
     python3 tests/peers/resnet8.py --data FOLDER [--tiny CHECKOUT]
 
 Takes the benchmark's float32 and int8 network from its repository, cloned to
-target/mlperf-tiny unless --tiny names a checkout, and runs both in LiteRT on
+target/mlperf unless --tiny names a checkout, and runs both in LiteRT on
 CIFAR-10's test images; FOLDER is laid out as tests/reference/README.md says.
 Works in the virtual environment of speed.py, which it makes.
 """
@@ -12,6 +12,8 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+
+from fetching import fetched
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -30,18 +32,12 @@ def main() -> None:
         from speed import environment
 
         raise SystemExit(subprocess.run([environment(), __file__, *sys.argv[1:]]).returncode) from None
-    checkout = options.tiny or cloned(ROOT / "target/mlperf-tiny")
+    checkout = options.tiny or fetched(REPOSITORY, RELEASE, ROOT / "target/mlperf")
     images, labels = test_images(options.data)
     print(f"{len(images)} images")
     for name in ("pretrainedResnet", "pretrainedResnet_quant"):
         correct = sum(top1(checkout / NETWORKS / f"{name}.tflite", images) == labels)
         print(f"{name}: {100 * correct / len(images):.2f} %")
-
-
-def cloned(folder: Path) -> Path:
-    if not folder.exists():
-        subprocess.run(["git", "clone", "--quiet", "--depth", "1", "--branch", RELEASE, REPOSITORY, folder], check=True)
-    return folder
 
 
 def test_images(folder: Path):

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cardinal_converter::engine::Network;
+use cardinal_converter::images::spread_over;
 use cardinal_converter::{Error, host, output};
 use cardinal_format::golden::{Header, crc_of};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::sources::sources;
+use super::sources::ImageArgs;
 use super::{print, print_json, read};
 
 /// Write images with the logits that a model gives for them, for the self-test of a device
@@ -23,9 +24,8 @@ use super::{print, print_json, read};
 pub(super) struct Args {
     /// The model: .cardinal
     model: PathBuf,
-    /// Images, folders of them, or - for one image on standard input
-    #[arg(required = true)]
-    images: Vec<PathBuf>,
+    #[command(flatten)]
+    images: ImageArgs,
     /// How many, evenly spread over all that were given; default: all
     #[arg(long = "images", value_name = "N")]
     count: Option<usize>,
@@ -52,13 +52,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     output::check(&[&args.output], &[&args.model])?;
     let bytes = read(&args.model)?;
     let network = Network::int8(host::open(&bytes).map_err(Error::model(&args.model))?);
-    let sources = sources(&args.images, network.input())?;
+    let sources = args.images.open(network.input())?;
     let items: Vec<_> = sources.iter().flat_map(|source| (0..source.len()).map(move |index| (source, index))).collect();
-    let count = args.count.unwrap_or(items.len()).min(items.len());
-    let drawn: Vec<_> = (0..count).map(|i| items[i * items.len() / count]).collect();
+    let drawn = spread_over(items.len(), args.count.unwrap_or(items.len()));
     let records = drawn.par_iter().map_init(
         || network.runner(),
-        |runner, &(source, index)| {
+        |runner, &item| {
+            let (source, index) = items[item];
             let mut record = source.prepare(index, &network)?;
             let logits = runner.logits(&record)?;
             record.extend(logits.iter().flat_map(|logit| logit.to_le_bytes()));
@@ -66,6 +66,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
         },
     );
     let records = records.collect::<Result<Vec<Vec<u8>>, Error>>()?;
+    let count = records.len();
     let image_bytes = network.image.volume();
     let header = Header {
         model_crc: crc_of(&bytes),

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::settings::{EngineArg, SettingsArgs};
-use super::sources::{Source, sources};
+use super::sources::{ImageArgs, Source};
 use super::{complain, print, print_json};
 
 /// Classify images
@@ -30,9 +30,8 @@ use super::{complain, print, print_json};
 pub(super) struct Args {
     /// The model: .cardinal, .pth, .safetensors or .onnx
     model: PathBuf,
-    /// Images (jpg, png, webp, bmp, ppm, pgm), folders of them, or - for one image on standard input
-    #[arg(required = true)]
-    images: Vec<PathBuf>,
+    #[command(flatten)]
+    images: ImageArgs,
     /// Classes to show for each image, best first
     #[arg(long, value_name = "K", default_value_t = 5)]
     topk: usize,
@@ -85,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Error> {
     let file = ModelFile::open(&args.model, &args.settings.settings()?)?;
     let network = file.network(args.engine.engine)?;
     let wanted = args.features.as_ref().map(|features| features.find(&network)).transpose()?;
-    let sources = sources(&args.images, network.input())?;
+    let sources = args.images.open(network.input())?;
     let items: Vec<(&Source, usize)> = sources.iter().flat_map(|s| (0..s.len()).map(move |i| (s, i))).collect();
 
     let mut code = ExitCode::SUCCESS;

@@ -13,20 +13,30 @@ pub(super) enum Source {
     StandardInput(Vec<u8>),
 }
 
-/// Opens folders and reads standard input; files are opened when their turn comes.
-pub(super) fn sources(given: &[PathBuf], input: [u32; 2]) -> Result<Vec<Source>, Error> {
-    let open = |path: &PathBuf| {
-        if path.as_os_str() == "-" {
-            let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io("standard input"))?;
-            Ok(Source::StandardInput(bytes))
-        } else if path.is_dir() {
-            Ok(Source::Images(Dataset::open(path, input)?))
-        } else {
-            Ok(Source::Images(Dataset::files(vec![path.clone()])))
-        }
-    };
-    given.iter().map(open).collect()
+/// Images as an argument.
+#[derive(clap::Args)]
+pub(super) struct ImageArgs {
+    /// Images (jpg, png, webp, bmp, ppm, pgm), folders of them, or - for one image on standard input
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+}
+
+impl ImageArgs {
+    /// Opens folders and reads standard input; files are opened when their turn comes.
+    pub(super) fn open(&self, input: [u32; 2]) -> Result<Vec<Source>, Error> {
+        let open = |path: &PathBuf| {
+            if path.as_os_str() == "-" {
+                let mut bytes = Vec::new();
+                std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io("standard input"))?;
+                Ok(Source::StandardInput(bytes))
+            } else if path.is_dir() {
+                Ok(Source::Images(Dataset::open(path, input)?))
+            } else {
+                Ok(Source::Images(Dataset::files(vec![path.clone()])))
+            }
+        };
+        self.images.iter().map(open).collect()
+    }
 }
 
 impl Source {

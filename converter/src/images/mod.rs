@@ -17,4 +17,4 @@ pub use dataset::Dataset;
 pub use decode::{convert, decode, open};
 pub use error::ImageError;
 pub use preprocess::{normalise_chw, prepare};
-pub use sample::spread;
+pub use sample::{spread, spread_over};

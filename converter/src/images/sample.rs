@@ -2,6 +2,12 @@
 
 use std::collections::BTreeMap;
 
+/// `count` of `len` places (all if there are no more), evenly spread.
+pub fn spread_over(len: usize, count: usize) -> Vec<usize> {
+    let count = count.min(len);
+    (0..count).map(|i| i * len / count).collect()
+}
+
 /// `count` distinct indices into `labels` (all if there are no more), ascending, spread evenly over the classes.
 ///
 /// The draw is the same for ever, on every machine. Index `i` has the key that is output `i` of SplitMix64 started with

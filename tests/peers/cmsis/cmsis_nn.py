@@ -29,6 +29,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
+sys.path.append(str(HERE.parent))
+
+from fetching import fetched  # noqa: E402
+
 REPOSITORY, RELEASE = "https://github.com/ARM-software/CMSIS-NN", "v7.0.0"
 FOLDERS = ["BasicMath", "Convolution", "FullyConnected", "NNSupport", "Pooling"]
 RESTRICT = "OPTIONAL_RESTRICT_KEYWORD=__restrict"  # CMSIS-NN's README has it for Cortex-M7; all take fewer with it
@@ -150,19 +154,6 @@ def said(*command: object, **options: object) -> str:
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
 
-def fetched(folder: Path) -> Path:
-    """The release of CMSIS-NN, cloned unless it is there."""
-    at = folder / f"CMSIS-NN-{RELEASE}"
-    if not (at / "Include").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["git", "clone", "--quiet", "--depth", "1", "--branch", RELEASE, REPOSITORY, str(at)]
-        ran = subprocess.run(command, capture_output=True, text=True)
-        if ran.returncode:
-            print(f"SKIPPED: CMSIS-NN cannot be had: {(ran.stderr.strip().splitlines() or ['git failed'])[-1]}")
-            raise SystemExit(0)
-    return at
-
-
 def built(machine: Machine, cmsis: Path, steps: str, options: argparse.Namespace, folder: Path) -> Path:
     """The program that runs the steps, with CMSIS-NN in it."""
     folder.mkdir()
@@ -266,7 +257,7 @@ def main() -> None:
         raise SystemExit(f"{args.binary}: not there; build it with cargo build --release, or give --binary")
     described = json.loads(said(args.binary, "inspect", "--json", args.model))
     model = list(layers(described))
-    cmsis = (args.cmsis_nn or fetched(args.work)).resolve()
+    cmsis = (args.cmsis_nn or fetched(REPOSITORY, RELEASE, args.work)).resolve()
     version = str(args.cmsis_nn or RELEASE)
 
     steps = [step for layer in model for step in layer.steps]

@@ -6,8 +6,8 @@
 //! Everything here is `inline(always)`: another architecture's module can compile it once more with more CPU features.
 
 mod conv;
-mod linear;
-mod pool;
+pub(crate) mod linear;
+pub(crate) mod pool;
 mod sums;
 
 pub(crate) use conv::conv;

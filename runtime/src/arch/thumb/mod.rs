@@ -3,8 +3,8 @@
 //! - `conv`: one loop for every convolution. It walks tiles of a few output positions; of each, it has the windows read once
 //!   and then goes through the output channels. The weights are read in place, in flash.
 //! - `window`: reads windows: pads them, and puts what each group of channels reads side by side.
-//! - `pool`: the loops of both pools.
-//! - `dsp`, `mve`: the dot products over those windows, requantization, what pools do in a core's own way, and the classifier.
+//! - `pool`, `linear`: both pools, and the classifier, from the portable ones' loops.
+//! - `dsp`, `mve`: a core's own instructions for all of them: products, requantization, sums.
 //!
 //! The compiler's target says which instructions there are: nobody else can be asked.
 
@@ -13,6 +13,7 @@
 
 mod conv;
 mod dsp;
+mod linear;
 #[cfg(thumb_mve)]
 mod mve;
 mod pool;

@@ -77,10 +77,30 @@ pub(super) unsafe fn write(codes: Codes, added: &Added<'_>) {
     }
 }
 
+/// Adds s6 to s11, times s13, to the six products.
+macro_rules! add_products {
+    () => {
+        concat!(
+            "vmul.f32 s6, s6, s13\n",
+            "vmul.f32 s7, s7, s13\n",
+            "vmul.f32 s8, s8, s13\n",
+            "vmul.f32 s9, s9, s13\n",
+            "vmul.f32 s10, s10, s13\n",
+            "vmul.f32 s11, s11, s13\n",
+            "vadd.f32 s0, s0, s6\n",
+            "vadd.f32 s1, s1, s7\n",
+            "vadd.f32 s2, s2, s8\n",
+            "vadd.f32 s3, s3, s9\n",
+            "vadd.f32 s4, s4, s10\n",
+            "vadd.f32 s5, s5, s11\n",
+        )
+    };
+}
+
 /// Of each channel: multiplies the sums of six positions, adds, rounds, saturates to int8 and writes. `vcvtr` rounds as FPSCR
 /// says, which is to nearest, ties to even, unless a program has changed it.
 macro_rules! codes {
-    ($name:ident, [$($before:literal),*], [$($add:literal),*]) => {
+    ($name:ident, [$($before:literal),*], [$($add:expr),*]) => {
         /// # Safety
         /// `codes` describes what is there; `channels` is not 0.
         #[unsafe(naked)]
@@ -172,18 +192,7 @@ codes!(
         "vsub.f32 s9, s9, s14",
         "vsub.f32 s10, s10, s14",
         "vsub.f32 s11, s11, s14",
-        "vmul.f32 s6, s6, s13",
-        "vmul.f32 s7, s7, s13",
-        "vmul.f32 s8, s8, s13",
-        "vmul.f32 s9, s9, s13",
-        "vmul.f32 s10, s10, s13",
-        "vmul.f32 s11, s11, s13",
-        "vadd.f32 s0, s0, s6",
-        "vadd.f32 s1, s1, s7",
-        "vadd.f32 s2, s2, s8",
-        "vadd.f32 s3, s3, s9",
-        "vadd.f32 s4, s4, s10",
-        "vadd.f32 s5, s5, s11"
+        add_products!()
     ]
 );
 // Registers are full: s14 keeps the pointer to the other multipliers.
@@ -201,17 +210,6 @@ codes!(
         "vcvt.f32.s32 s9, s9",
         "vcvt.f32.s32 s10, s10",
         "vcvt.f32.s32 s11, s11",
-        "vmul.f32 s6, s6, s13",
-        "vmul.f32 s7, s7, s13",
-        "vmul.f32 s8, s8, s13",
-        "vmul.f32 s9, s9, s13",
-        "vmul.f32 s10, s10, s13",
-        "vmul.f32 s11, s11, s13",
-        "vadd.f32 s0, s0, s6",
-        "vadd.f32 s1, s1, s7",
-        "vadd.f32 s2, s2, s8",
-        "vadd.f32 s3, s3, s9",
-        "vadd.f32 s4, s4, s10",
-        "vadd.f32 s5, s5, s11"
+        add_products!()
     ]
 );

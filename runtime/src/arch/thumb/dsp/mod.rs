@@ -15,27 +15,23 @@ use core::mem::MaybeUninit;
 use cardinal_format::weights::{QUAD, QUAD_BYTES};
 
 use codes::Codes;
-use linear::linear;
 
 use super::Core;
-use super::conv::{self, Finish, Params, QUADS, Sums, Weights};
+use super::conv::{Finish, Params, QUADS, Sums, Weights, conv};
+use super::linear::linear;
 use super::pool::{global_avg_pool, max_pool};
 use super::window::{Origin, Strip};
-use crate::kernels::{ConvArgs, Kernels, Storage};
+use crate::kernels::{Kernels, Storage};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "dsp",
     storage: Storage::Signed,
-    conv,
+    conv: conv::<Dsp>,
     max_pool: max_pool::<Dsp>,
     global_avg_pool: global_avg_pool::<Dsp>,
-    linear,
+    linear: linear::<Dsp>,
     spin: None,
 };
-
-fn conv(args: &ConvArgs<'_>, output: &mut [u8]) {
-    conv::conv::<Dsp>(args, output);
-}
 
 /// Cortex-M4, M7, M33.
 struct Dsp;

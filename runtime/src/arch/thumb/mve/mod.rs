@@ -20,10 +20,10 @@ use codes::{
 };
 
 use dot::{LANES, POSITIONS_TOGETHER, Windows};
-use linear::linear;
 
 use super::Core;
 use super::conv::{Added, Finish, Params, QUADS, Sums, Weights, conv};
+use super::linear::linear;
 use super::pool::{global_avg_pool, max_pool};
 use super::window::{Origin, Strip};
 use crate::arch::all;
@@ -35,7 +35,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     conv: either,
     max_pool: max_pool::<Mve>,
     global_avg_pool: global_avg_pool::<Mve>,
-    linear,
+    linear: linear::<Mve>,
     spin: None,
 };
 
